@@ -1,0 +1,57 @@
+/* The guest's one monotonic clock, in nanoseconds since the guest's start, and timers on it.
+ *
+ * TSC, PIT, HPET, local APIC timer, PM timer and RTC all derive from it. The TSC counts its
+ * nanoseconds: 1 GHz. A host clock runs while started; a manual one moves only by clock_step(), for
+ * tests. clock_now() may be called on any thread; everything else with the bus lock held. */
+#ifndef DOPPEL_BUS_CLOCK_H
+#define DOPPEL_BUS_CLOCK_H
+
+#include "base/types.h"
+
+#define NS_PER_SECOND 1000000000ull
+#define CLOCK_TSC_HZ NS_PER_SECOND
+#define CLOCK_NEVER UINT64_MAX
+
+struct clock;
+
+typedef void clock_fire_fn(void *opaque);
+
+struct clock_timer {
+    uint64_t deadline; /* guest ns; CLOCK_NEVER while not armed */
+    clock_fire_fn *fire;
+    void *opaque;
+    unsigned slot; /* the clock's own */
+};
+
+/* Called when the earliest deadline becomes earlier: wakes who runs clock_run(). */
+typedef void clock_earlier_fn(void *opaque);
+
+struct clock *clock_create_host(void);   /* starts stopped at 0 */
+struct clock *clock_create_manual(void); /* at 0 */
+void clock_destroy(struct clock *clock);
+
+uint64_t clock_now(const struct clock *clock);
+void clock_start(struct clock *clock);
+void clock_stop(struct clock *clock);
+
+void clock_timer_init(struct clock_timer *timer, clock_fire_fn *fire, void *opaque);
+/* Arms or re-arms; a deadline in the past fires at the next clock_run(). CLOCK_NEVER cancels. */
+void clock_arm(struct clock *clock, struct clock_timer *timer, uint64_t deadline);
+void clock_cancel(struct clock *clock, struct clock_timer *timer);
+
+/* The earliest deadline, or CLOCK_NEVER. */
+uint64_t clock_next_deadline(const struct clock *clock);
+/* Fires all timers that are due, in order of deadline. A fired timer is disarmed first. */
+void clock_run(struct clock *clock);
+void clock_on_earlier(struct clock *clock, clock_earlier_fn *fn, void *opaque);
+
+/* Manual clocks: moves time by ns, firing what falls due on the way at its own deadline. */
+void clock_step(struct clock *clock, uint64_t ns);
+
+/* value * numerator / denominator without overflow of the product. */
+static inline uint64_t clock_scale(uint64_t value, uint64_t numerator, uint64_t denominator)
+{
+    return (uint64_t)((unsigned __int128)value * numerator / denominator);
+}
+
+#endif

@@ -1,0 +1,51 @@
+/* A virtual CPU as the machine sees it: create, reset, run, ask. */
+#ifndef DOPPEL_CPU_CPU_H
+#define DOPPEL_CPU_CPU_H
+
+#include "cpu/model.h"
+#include "cpu/state.h"
+
+/* What a CPU is wired to. Nothing is owned. */
+struct cpu_config {
+    const struct cpu_model *model;
+    struct phys_map *phys;
+    struct bus *bus;
+    struct clock *clock;
+    struct intc intc;
+    struct trace *trace;
+    unsigned apic_id;
+};
+
+/* NULL where the host has no memory. */
+struct cpu *cpu_create(const struct cpu_config *config);
+void cpu_destroy(struct cpu *cpu);
+
+/* The state after RESET (SDM vol. 3, 9.1). The machine then changes what its boot protocol says and
+ * calls cpu_update_mode(). */
+void cpu_reset(struct cpu *cpu);
+
+/* Runs until something stops the guest or CPU_REQUEST_EXIT is made. While halted it returns
+ * CPU_EXIT_HALT; the caller waits for cpu_has_work(). */
+enum cpu_exit cpu_run(struct cpu *cpu);
+
+/* Whether a halted CPU would wake: a request is there that it can take. */
+bool cpu_has_work(const struct cpu *cpu);
+
+/* Makes or clears a request; any thread. Making one also ends a running block soon. */
+void cpu_request(struct cpu *cpu, enum cpu_request request);
+void cpu_clear_request(struct cpu *cpu, enum cpu_request request);
+
+/* Recomputes the mode word and the TLB view from CR0, CR4, EFER, RFLAGS, CPL, CS, SS, XCR0, DR7. */
+void cpu_update_mode(struct cpu *cpu);
+
+/* Control registers and MSRs with all checks; false means #GP(0). For instructions and tests. */
+bool cpu_write_cr0(struct cpu *cpu, uint64_t value);
+bool cpu_write_cr3(struct cpu *cpu, uint64_t value);
+bool cpu_write_cr4(struct cpu *cpu, uint64_t value);
+bool cpu_read_msr(struct cpu *cpu, uint32_t index, uint64_t *value);
+bool cpu_write_msr(struct cpu *cpu, uint32_t index, uint64_t value);
+
+/* The TSC as RDTSC reads it. */
+uint64_t cpu_tsc(const struct cpu *cpu);
+
+#endif

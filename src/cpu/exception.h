@@ -1,0 +1,26 @@
+/* Raising and delivering exceptions and interrupts (SDM vol. 3, chapter 6).
+ *
+ * A handler that meets a fault calls cpu_raise*(), which does not return: it longjmps to the run
+ * loop, which delivers the exception at cpu->rip. Hence the one rule for handlers: no change of
+ * guest state before the last thing that can fault. */
+#ifndef DOPPEL_CPU_EXCEPTION_H
+#define DOPPEL_CPU_EXCEPTION_H
+
+#include "cpu/state.h"
+#include "mmu/mmu.h"
+
+_Noreturn void cpu_raise(struct cpu *cpu, enum vector vector);
+_Noreturn void cpu_raise_error(struct cpu *cpu, enum vector vector, uint32_t error);
+/* What mmu_*() returned: #PF, or #GP(0), or #SS(0) where seg is SEG_SS. */
+_Noreturn void cpu_raise_memory(struct cpu *cpu, enum dec_seg seg, enum mmu_status status,
+                                const struct mmu_fault *fault);
+/* INT n, INT3, INTO, INT1: the frame's RIP is cpu->next_rip. */
+_Noreturn void cpu_raise_software(struct cpu *cpu, uint8_t vector);
+
+/* Delivers cpu->pending through the IDT. Faults on the way become #DF and shutdown as the manual's
+ * table 6-5 says. Returns false on shutdown. */
+bool cpu_deliver_exception(struct cpu *cpu);
+/* Delivers an external interrupt or NMI; same result. */
+bool cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector);
+
+#endif

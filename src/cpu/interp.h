@@ -1,0 +1,30 @@
+/* The interpreter's inside: decoded blocks and handlers. cpu.h is what other rooms call. */
+#ifndef DOPPEL_CPU_INTERP_H
+#define DOPPEL_CPU_INTERP_H
+
+#include "cpu/state.h"
+#include "decoder/decoder.h"
+
+struct interp_insn;
+
+/* Executes one instruction. At entry cpu->rip is its address and cpu->next_rip the next one's; a
+ * branch writes next_rip. Sets cpu->leave where the block must not go on: what it is keyed by
+ * (mode, mappings, its own bytes) or whether interrupts are taken may have changed. Raises faults
+ * before changing any guest state (cpu/exception.h). */
+typedef void interp_handler(struct cpu *cpu, const struct interp_insn *in);
+
+struct interp_insn {
+    interp_handler *handler;
+    const void *code; /* the handler's own: host code that runs the instruction (cpu/stub.h) */
+    struct dec_insn insn;
+};
+
+/* Each family's handler for an instruction in a given mode word, or NULL where it is not the
+ * family's. Gates by class (mode word, CPUID) are checked before and are not the family's care. */
+interp_handler *interp_select_integer(const struct dec_insn *insn, uint32_t mode);
+interp_handler *interp_select_system(const struct dec_insn *insn, uint32_t mode);
+interp_handler *interp_select_x87(const struct dec_insn *insn, uint32_t mode);
+interp_handler *interp_select_vector(const struct dec_insn *insn, uint32_t mode);
+interp_handler *interp_select_state(const struct dec_insn *insn, uint32_t mode);
+
+#endif

@@ -1,0 +1,65 @@
+/* The guest-physical memory map: RAM, ROM and MMIO, and which pages hold decoded code.
+ *
+ * Built by the machine before the vCPU starts. RAM is anonymous memory with MADV_HUGEPAGE. Reads of
+ * absent memory yield all ones, writes to it vanish. Lookup is thread-safe once built; dma_* may be
+ * called on any thread that holds the bus lock. */
+#ifndef DOPPEL_MMU_PHYS_H
+#define DOPPEL_MMU_PHYS_H
+
+#include "base/error.h"
+#include "base/types.h"
+
+struct phys_map;
+struct bus;
+
+enum phys_kind { PHYS_ABSENT, PHYS_RAM, PHYS_ROM, PHYS_MMIO };
+
+struct phys_region {
+    enum phys_kind kind;
+    gpa_t base;
+    uint64_t size;
+    uint8_t *host;  /* RAM and ROM */
+    uint64_t *code; /* RAM: per page a bitmap of 64-byte granules that hold decoded code */
+};
+
+/* Called when bytes of decoded code are overwritten, by the vCPU or by DMA: drop the blocks. */
+typedef void phys_code_written_fn(void *opaque, gpa_t gpa, unsigned size);
+
+/* bus serves MMIO: every address that is neither RAM nor ROM is offered to it. */
+struct phys_map *phys_create(struct bus *bus);
+void phys_destroy(struct phys_map *map);
+
+/* Adds size bytes (page-aligned, at a page-aligned base) of RAM, or of ROM with the given contents
+ * (copied; the rest is zero). Returns NULL with *error set where ranges overlap or the
+ * host has no memory. */
+struct phys_region *phys_add_ram(struct phys_map *map, gpa_t base, uint64_t size,
+                                 struct error *error);
+struct phys_region *phys_add_rom(struct phys_map *map, gpa_t base, uint64_t size,
+                                 const void *contents, size_t contents_size, struct error *error);
+
+/* The RAM or ROM region that holds gpa, or NULL. */
+struct phys_region *phys_find(struct phys_map *map, gpa_t gpa);
+
+/* Reads and writes of any size, for loaders, devices and debuggers. RAM, ROM (writes ignored), not
+ * MMIO. Returns false where any byte is absent (which reads as 0xff). */
+bool phys_read(struct phys_map *map, gpa_t gpa, void *data, uint64_t size);
+bool phys_write(struct phys_map *map, gpa_t gpa, const void *data, uint64_t size);
+
+/* size bytes at gpa as one host range inside RAM, or NULL: for loaders only, who come before code.
+ */
+void *phys_ram_pointer(struct phys_map *map, gpa_t gpa, uint64_t size);
+
+/* A device access by the vCPU, size 1 to 8 (split as the device needs by the bus). */
+uint64_t phys_mmio_read(struct phys_map *map, gpa_t gpa, unsigned size);
+void phys_mmio_write(struct phys_map *map, gpa_t gpa, uint64_t value, unsigned size);
+
+/* Code tracking. phys_mark_code() notes that [gpa, gpa + size) holds decoded code and returns true
+ * if its page held none before (then call mmu_protect_code_page()). phys_code_written() checks a
+ * write against the granules and calls the listener if it touches one. */
+bool phys_mark_code(struct phys_map *map, gpa_t gpa, unsigned size);
+void phys_unmark_code_page(struct phys_map *map, gpa_t page);
+bool phys_page_has_code(struct phys_map *map, gpa_t gpa);
+void phys_code_written(struct phys_map *map, gpa_t gpa, unsigned size);
+void phys_set_code_listener(struct phys_map *map, phys_code_written_fn *fn, void *opaque);
+
+#endif
