@@ -29,8 +29,8 @@ void bus_lock(struct bus *bus);
 void bus_unlock(struct bus *bus);
 
 /* Maps [base, base + size) to the device. False where it overlaps another range: *other is then
- * that range's name. ops and device outlive the mapping. Bus lock held, or before the vCPU starts.
- */
+ * that range's name; or where the host has no memory or size is 0: *other is NULL. ops and device
+ * outlive the mapping. Bus lock held, or before the vCPU starts. */
 bool bus_map(struct bus *bus, enum bus_space space, uint64_t base, uint64_t size,
              const struct bus_ops *ops, void *device, const char **other);
 void bus_unmap(struct bus *bus, enum bus_space space, uint64_t base);
@@ -44,8 +44,8 @@ void bus_write(struct bus *bus, enum bus_space space, uint64_t address, uint64_t
 /* Whether anything is mapped there. */
 bool bus_is_mapped(struct bus *bus, enum bus_space space, uint64_t address);
 
-/* Watches every access, for traces: name is the range's, NULL where nothing is mapped. NULL fn:
- * off. */
+/* Watches every access as the CPU made it, for traces, with the bus lock held: name is that of the
+ * range at address, NULL where nothing is mapped. NULL fn: off. */
 typedef void bus_watch_fn(void *opaque, enum bus_space space, const char *name, uint64_t address,
                           uint64_t value, unsigned size, bool write);
 void bus_set_watch(struct bus *bus, bus_watch_fn *fn, void *opaque);

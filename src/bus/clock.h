@@ -11,6 +11,9 @@
 #define NS_PER_SECOND 1000000000ull
 #define CLOCK_TSC_HZ NS_PER_SECOND
 #define CLOCK_NEVER UINT64_MAX
+/* A periodic timer fires no more often, whatever its guest programs: 100 kHz is beyond what any
+ * system uses, and within what a host thread can serve. */
+#define CLOCK_MIN_INTERVAL 10000
 
 struct clock;
 
@@ -26,8 +29,9 @@ struct clock_timer {
 /* Called when the earliest deadline becomes earlier: wakes who runs clock_run(). */
 typedef void clock_earlier_fn(void *opaque);
 
+/* NULL where the host has no memory. */
 struct clock *clock_create_host(void);   /* starts stopped at 0 */
-struct clock *clock_create_manual(void); /* at 0 */
+struct clock *clock_create_manual(void); /* at 0; start and stop do nothing */
 void clock_destroy(struct clock *clock);
 
 uint64_t clock_now(const struct clock *clock);
@@ -41,7 +45,8 @@ void clock_cancel(struct clock *clock, struct clock_timer *timer);
 
 /* The earliest deadline, or CLOCK_NEVER. */
 uint64_t clock_next_deadline(const struct clock *clock);
-/* Fires all timers that are due, in order of deadline. A fired timer is disarmed first. */
+/* Fires all timers that are due, in order of deadline. A fired timer is disarmed first; one that is
+ * armed again for the past waits for the next call. */
 void clock_run(struct clock *clock);
 void clock_on_earlier(struct clock *clock, clock_earlier_fn *fn, void *opaque);
 
@@ -52,6 +57,20 @@ void clock_step(struct clock *clock, uint64_t ns);
 static inline uint64_t clock_scale(uint64_t value, uint64_t numerator, uint64_t denominator)
 {
     return (uint64_t)((unsigned __int128)value * numerator / denominator);
+}
+
+/* The first tick of the grid origin + k * numerator / denominator ns (k = 1, 2, ...; not 0 / n)
+ * that lies after now, at least CLOCK_MIN_INTERVAL after it where ticks are denser: when a periodic
+ * timer is to fire next. Ticks that were missed are skipped, as edges on a line would merge. */
+static inline uint64_t clock_next_tick(uint64_t origin, uint64_t numerator, uint64_t denominator,
+                                       uint64_t now)
+{
+    if (numerator / denominator < CLOCK_MIN_INTERVAL)
+        now += CLOCK_MIN_INTERVAL;
+    uint64_t ticks = now < origin ? 0 : clock_scale(now - origin, denominator, numerator);
+    uint64_t next = origin + clock_scale(ticks + 1, numerator, denominator);
+    /* Rounding down may leave it at now itself. */
+    return next > now ? next : origin + clock_scale(ticks + 2, numerator, denominator);
 }
 
 #endif
