@@ -14,8 +14,11 @@ _Noreturn void cpu_raise_error(struct cpu *cpu, enum vector vector, uint32_t err
 /* What mmu_*() returned: #PF, or #GP(0), or #SS(0) where seg is SEG_SS. */
 _Noreturn void cpu_raise_memory(struct cpu *cpu, enum dec_seg seg, enum mmu_status status,
                                 const struct mmu_fault *fault);
-/* INT n, INT3, INTO, INT1: the frame's RIP is cpu->next_rip. */
+/* INT n, INT3, INTO: the frame's RIP is cpu->next_rip. */
 _Noreturn void cpu_raise_software(struct cpu *cpu, uint8_t vector);
+/* #DB with these bits of DR6 (SDM vol. 3, 17.2.3): a trap after the instruction, with cpu->next_rip
+ * in the frame, or a fault before it. */
+_Noreturn void cpu_raise_debug(struct cpu *cpu, uint64_t dr6, bool trap);
 
 /* Delivers cpu->pending through the IDT. Faults on the way become #DF and shutdown as the manual's
  * table 6-5 says. Returns false on shutdown. */

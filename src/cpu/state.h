@@ -195,6 +195,7 @@ struct exception {
     uint8_t vector;
     bool has_error;
     bool software; /* INT n, INT3, INTO: RIP to push is the next instruction's */
+    bool trap;     /* #DB that follows an instruction: likewise */
     uint32_t error;
     uint64_t cr2; /* for #PF */
 };
@@ -230,9 +231,11 @@ struct cpu {
     uint32_t mxcsr;
     struct fx_image fx;
 
-    struct exception pending; /* what cpu_raise() left for the run loop */
-    jmp_buf fault;            /* where cpu_raise() goes: the run loop */
+    struct exception pending;    /* what cpu_raise() left for the run loop */
+    struct exception delivering; /* what delivery is about, while it may fault itself */
+    jmp_buf fault;               /* where cpu_raise() goes: the run loop, or delivery */
 
+    uint32_t apic_id;              /* the one it has at reset, as CPUID tells */
     const struct cpu_model *model; /* CPUID and the MSRs it implies; not owned */
     struct tlb *tlbs;              /* all banks; owned */
     struct interp *interp;         /* decoded blocks; owned */
