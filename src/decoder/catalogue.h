@@ -90,14 +90,22 @@ enum dec_attribute {
     DEC_ATTR_PROTECTED = 1 << 10, /* undefined in real and virtual-8086 mode */
 };
 
+/* What holds of every form of an operation. Where forms differ, class and feature are those of the
+ * least form (MMX rather than SSE2 on XMM, AVX with 128 bits rather than AVX2 with 256);
+ * dec_insn_class() and dec_insn_feature() say it exactly for an instruction. */
 struct dec_info {
     const char *name;       /* lower-case mnemonic; families by a stem: "j", "set", "cmov" */
     uint8_t op_class;       /* enum dec_class */
     uint8_t feature;        /* enum dec_feature */
     uint16_t attributes;    /* enum dec_attribute */
-    uint32_t flags_read;    /* RFLAGS bits */
+    uint32_t flags_read;    /* RFLAGS bits it depends on, or may pass on unchanged where it also
+                               writes them (a shift by a count of zero) */
     uint32_t flags_written; /* RFLAGS bits changed or left undefined */
 };
+
+struct dec_insn;
+enum dec_class dec_insn_class(const struct dec_insn *insn);
+enum dec_feature dec_insn_feature(const struct dec_insn *insn);
 
 extern const struct dec_info dec_info_table[DEC_OP_COUNT];
 

@@ -13,6 +13,8 @@
  *   DEC_OP_JMP, DEC_OP_CALL                   near, relative or indirect
  *   DEC_OP_JMP_FAR, DEC_OP_CALL_FAR, DEC_OP_RET_FAR   far pointer or memory
  *   DEC_OP_JCXZ (JCXZ, JECXZ, JRCXZ), LOOP, LOOPE, LOOPNE   count register by address_size
+ *   DEC_OP_SYSRET, SYSEXIT, FXSAVE, FXRSTOR, XSAVE.. (with REX.W the ..64 forms)   by operand_size
+ *   DEC_OP_PADDB and the rest of MMX          both on MMX and on XMM registers
  *   DEC_OP_SHL covers SAL (/6 too); DEC_OP_NOP covers 90, 0F 1F and the reserved NOPs
  *   DEC_OP_MOVSD_X is the SSE2 scalar move, DEC_OP_CMPSD_X the SSE2 compare
  *   VEX forms have ops of their own: DEC_OP_VADDPS beside DEC_OP_ADDPS
