@@ -17,6 +17,7 @@ struct bus;
 struct clock;
 struct phys_map;
 struct interp;
+struct stubs;
 struct trace;
 
 /* RFLAGS. */
@@ -239,6 +240,7 @@ struct cpu {
     const struct cpu_model *model; /* CPUID and the MSRs it implies; not owned */
     struct tlb *tlbs;              /* all banks; owned */
     struct interp *interp;         /* decoded blocks; owned */
+    struct stubs *stubs;           /* host code that the blocks' vector instructions run; owned */
     struct phys_map *phys;         /* not owned, nor are the following */
     struct bus *bus;
     struct clock *clock;
