@@ -3,11 +3,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-bool error_set(struct error *error, const char *format, ...)
+void error_format(struct error *error, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     vsnprintf(error->text, sizeof(error->text), format, args);
     va_end(args);
-    return false;
 }

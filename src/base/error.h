@@ -8,7 +8,16 @@ struct error {
     char text[512];
 };
 
-/* Sets the message and returns false, so that a failing function can `return error_set(...)`. */
-bool error_set(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void error_format(struct error *error, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Sets the message and is false, so that a failing function can `return error_set(...)`. A macro
+ * around an inline function, so that the compiler sees the constant, used or not. */
+static inline bool error_is_set(void)
+{
+    return false;
+}
+
+#define error_set(...) (error_format(__VA_ARGS__), error_is_set())
 
 #endif

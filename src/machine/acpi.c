@@ -1,0 +1,278 @@
+/* Table layouts: ACPI specification 6.4, chapter 5; HPET table: IA-PC HPET
+ * specification 1.0a, 3.2.4. */
+#include "machine/acpi.h"
+
+#include "base/bits.h"
+#include "machine/board_ports.h"
+#include "machine/memory_map.h"
+#include "mmu/phys.h"
+
+#include <string.h>
+
+/* dsdt.S */
+extern const uint8_t dsdt_aml[], dsdt_aml_end[];
+
+struct acpi_header {
+    char signature[4];
+    uint32_t length;
+    uint8_t revision, checksum;
+    char oem_id[6], oem_table_id[8];
+    uint32_t oem_revision;
+    char creator_id[4];
+    uint32_t creator_revision;
+} __attribute__((packed));
+
+struct acpi_rsdp {
+    char signature[8];
+    uint8_t checksum;
+    char oem_id[6];
+    uint8_t revision;
+    uint32_t rsdt;
+    uint32_t length;
+    uint64_t xsdt;
+    uint8_t extended_checksum, reserved[3];
+} __attribute__((packed));
+
+/* Generic address structure: 5.2.3.2. */
+struct acpi_address {
+    uint8_t space, bit_width, bit_offset, access_size;
+    uint64_t address;
+} __attribute__((packed));
+
+enum { ACPI_SPACE_MEMORY = 0, ACPI_SPACE_IO = 1 };
+
+struct acpi_fadt {
+    struct acpi_header header;
+    uint32_t facs, dsdt;
+    uint8_t reserved0, preferred_pm_profile;
+    uint16_t sci_interrupt;
+    uint32_t smi_command;
+    uint8_t acpi_enable, acpi_disable, s4bios_request, pstate_control;
+    uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0, gpe1;
+    uint8_t pm1_event_length, pm1_control_length, pm2_control_length, pm_timer_length;
+    uint8_t gpe0_length, gpe1_length, gpe1_base, cst_control;
+    uint16_t c2_latency, c3_latency, flush_size, flush_stride;
+    uint8_t duty_offset, duty_width, day_alarm, month_alarm, century;
+    uint16_t boot_architecture;
+    uint8_t reserved1;
+    uint32_t flags;
+    struct acpi_address reset_register;
+    uint8_t reset_value;
+    uint16_t arm_boot_architecture;
+    uint8_t minor_revision;
+    uint64_t x_facs, x_dsdt;
+    struct acpi_address x_blocks[8]; /* all zero: the 32-bit fields above hold */
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct acpi_fadt) == 244, "FADT revision 3 to 4");
+
+enum {
+    FADT_WBINVD = 1 << 0,
+    FADT_PROC_C1 = 1 << 2,
+    FADT_SLEEP_BUTTON_IS_DEVICE = 1 << 5, /* there is none */
+    FADT_RESET_REGISTER = 1 << 10,
+
+    FADT_ARCH_LEGACY_DEVICES = 1 << 0,
+    FADT_ARCH_8042 = 1 << 1,
+    FADT_ARCH_NO_VGA = 1 << 2,
+};
+
+struct acpi_facs {
+    char signature[4];
+    uint32_t length, hardware_signature, waking_vector, global_lock, flags;
+    uint64_t x_waking_vector;
+    uint8_t version, reserved[31];
+} __attribute__((packed));
+
+struct acpi_madt_local_apic {
+    uint8_t type, length, processor_id, apic_id;
+    uint32_t flags;
+} __attribute__((packed));
+
+struct acpi_madt_io_apic {
+    uint8_t type, length, id, reserved;
+    uint32_t address, gsi_base;
+} __attribute__((packed));
+
+struct acpi_madt_override {
+    uint8_t type, length, bus, source;
+    uint32_t gsi;
+    uint16_t flags;
+} __attribute__((packed));
+
+struct acpi_madt_nmi {
+    uint8_t type, length, processor_id;
+    uint16_t flags;
+    uint8_t lint;
+} __attribute__((packed));
+
+#define MADT_LEVEL_HIGH 0x000d /* level-triggered, active high */
+
+/* Where the next table goes, and the pointers to those that the XSDT lists. */
+struct builder {
+    struct phys_map *phys;
+    gpa_t next;
+    uint64_t listed[8];
+    unsigned count;
+    bool ok;
+};
+
+static uint8_t checksum(const void *data, size_t size)
+{
+    uint8_t sum = 0;
+    for (size_t i = 0; i < size; i++)
+        sum = (uint8_t)(sum + ((const uint8_t *)data)[i]);
+    return (uint8_t)-sum;
+}
+
+static gpa_t put(struct builder *builder, const void *data, size_t size)
+{
+    gpa_t at = align_up(builder->next, 64);
+    builder->ok =
+        builder->ok && at + size <= ACPI_LIMIT && phys_write(builder->phys, at, data, size);
+    builder->next = at + size;
+    return at;
+}
+
+/* Completes the header of the table at data[0, size) and puts it. */
+static gpa_t put_table(struct builder *builder, const char *signature, uint8_t revision, void *data,
+                       size_t size)
+{
+    struct acpi_header *header = data;
+    *header = (struct acpi_header){
+        .length = (uint32_t)size,
+        .revision = revision,
+        .oem_revision = 1,
+        .creator_revision = 1,
+    };
+    memcpy(header->signature, signature, 4);
+    memcpy(header->oem_id, "DOPPEL", 6);
+    memcpy(header->oem_table_id, "DOPPELPC", 8);
+    memcpy(header->creator_id, "DPPL", 4);
+    header->checksum = checksum(data, size);
+    return put(builder, data, size);
+}
+
+static void list(struct builder *builder, gpa_t table)
+{
+    builder->listed[builder->count++] = table;
+}
+
+static void put_fadt(struct builder *builder)
+{
+    struct acpi_facs facs = {
+        .signature = {'F', 'A', 'C', 'S'}, .length = sizeof(facs), .version = 1};
+    gpa_t facs_at = put(builder, &facs, sizeof(facs));
+    gpa_t dsdt_at = put(builder, dsdt_aml, (size_t)(dsdt_aml_end - dsdt_aml));
+    struct acpi_fadt fadt = {
+        .facs = (uint32_t)facs_at,
+        .dsdt = (uint32_t)dsdt_at,
+        .sci_interrupt = SCI_IRQ,
+        .smi_command = PORT_SMI_COMMAND,
+        .acpi_enable = ACPI_ENABLE_COMMAND,
+        .acpi_disable = ACPI_DISABLE_COMMAND,
+        .pm1a_event = PORT_PM_BASE,
+        .pm1a_control = PORT_PM_BASE + 4,
+        .pm_timer = PORT_PM_BASE + 8,
+        .gpe0 = PORT_GPE0,
+        .pm1_event_length = 4,
+        .pm1_control_length = 2,
+        .pm_timer_length = 4,
+        .gpe0_length = 4,
+        .c2_latency = 0xfff, /* no C2 and C3 */
+        .c3_latency = 0xfff,
+        .century = CMOS_CENTURY,
+        .boot_architecture = FADT_ARCH_LEGACY_DEVICES | FADT_ARCH_8042 | FADT_ARCH_NO_VGA,
+        .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLEEP_BUTTON_IS_DEVICE | FADT_RESET_REGISTER,
+        .reset_register = {ACPI_SPACE_IO, 8, 0, 1, PORT_RESET_CONTROL},
+        .reset_value = RESET_CONTROL_HARD,
+        .x_dsdt = dsdt_at,
+    };
+    list(builder, put_table(builder, "FACP", 3, &fadt, sizeof(fadt)));
+}
+
+static void put_madt(struct builder *builder, unsigned cpus)
+{
+    uint8_t table[1024] = {0};
+    size_t size = sizeof(struct acpi_header);
+    store_le(table + size, LAPIC_BASE, 4);
+    store_le(table + size + 4, 1, 4); /* PCAT_COMPAT: there are 8259s too */
+    size += 8;
+
+    for (unsigned i = 0; i < cpus; i++) {
+        struct acpi_madt_local_apic apic = {0, sizeof(apic), (uint8_t)i, (uint8_t)i, 1};
+        memcpy(table + size, &apic, sizeof(apic));
+        size += sizeof(apic);
+    }
+    struct acpi_madt_io_apic io_apic = {1, sizeof(io_apic), 0, 0, IOAPIC_BASE, 0};
+    memcpy(table + size, &io_apic, sizeof(io_apic));
+    size += sizeof(io_apic);
+
+    const struct acpi_madt_override overrides[] = {
+        {2, sizeof(overrides[0]), 0, 0, 2, 0}, /* the PIT is wired to input 2 */
+        {2, sizeof(overrides[0]), 0, SCI_IRQ, SCI_IRQ, MADT_LEVEL_HIGH},
+    };
+    memcpy(table + size, overrides, sizeof(overrides));
+    size += sizeof(overrides);
+    struct acpi_madt_nmi nmi = {4, sizeof(nmi), 0xff, 0, 1};
+    memcpy(table + size, &nmi, sizeof(nmi));
+    size += sizeof(nmi);
+    list(builder, put_table(builder, "APIC", 3, table, size));
+}
+
+static void put_hpet(struct builder *builder)
+{
+    struct {
+        struct acpi_header header;
+        uint32_t id;
+        struct acpi_address address;
+        uint8_t number;
+        uint16_t minimum_tick;
+        uint8_t protection;
+    } __attribute__((packed)) hpet = {
+        .id = 0x8086a201, /* vendor, legacy routing, 64-bit counter, three comparators */
+        .address = {ACPI_SPACE_MEMORY, 64, 0, 0, HPET_BASE},
+    };
+    list(builder, put_table(builder, "HPET", 1, &hpet, sizeof(hpet)));
+}
+
+static gpa_t put_root(struct builder *builder)
+{
+    struct {
+        struct acpi_header header;
+        uint64_t entry[ARRAY_SIZE(builder->listed)];
+    } __attribute__((packed)) xsdt;
+    memcpy(xsdt.entry, builder->listed, sizeof(xsdt.entry));
+    gpa_t xsdt_at = put_table(builder, "XSDT", 1, &xsdt, sizeof(xsdt.header) + 8 * builder->count);
+
+    struct {
+        struct acpi_header header;
+        uint32_t entry[ARRAY_SIZE(builder->listed)];
+    } __attribute__((packed)) rsdt;
+    for (unsigned i = 0; i < builder->count; i++)
+        rsdt.entry[i] = (uint32_t)builder->listed[i];
+    gpa_t rsdt_at = put_table(builder, "RSDT", 1, &rsdt, sizeof(rsdt.header) + 4 * builder->count);
+
+    struct acpi_rsdp rsdp = {
+        .signature = {'R', 'S', 'D', ' ', 'P', 'T', 'R', ' '},
+        .oem_id = {'D', 'O', 'P', 'P', 'E', 'L'},
+        .revision = 2,
+        .rsdt = (uint32_t)rsdt_at,
+        .length = sizeof(rsdp),
+        .xsdt = xsdt_at,
+    };
+    rsdp.checksum = checksum(&rsdp, 20); /* the part of ACPI 1.0 */
+    rsdp.extended_checksum = checksum(&rsdp, sizeof(rsdp));
+    return put(builder, &rsdp, sizeof(rsdp));
+}
+
+bool acpi_write_tables(struct phys_map *phys, const struct acpi_config *config, gpa_t *rsdp,
+                       struct error *error)
+{
+    struct builder builder = {.phys = phys, .next = ACPI_BASE, .ok = true};
+    put_fadt(&builder);
+    put_madt(&builder, config->cpus);
+    put_hpet(&builder);
+    *rsdp = put_root(&builder);
+    return builder.ok || error_set(error, "the ACPI tables do not fit below %#llx", ACPI_LIMIT);
+}

@@ -1,0 +1,57 @@
+#include "machine/vcpu.h"
+
+#include <string.h>
+
+static void wait_for_work(struct vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->lock);
+    while (!cpu_has_work(vcpu->cpu))
+        pthread_cond_wait(&vcpu->work, &vcpu->lock);
+    pthread_mutex_unlock(&vcpu->lock);
+}
+
+static void *vcpu_main(void *opaque)
+{
+    struct vcpu *vcpu = opaque;
+    for (;;) {
+        enum cpu_exit exit = cpu_run(vcpu->cpu);
+        if (exit == CPU_EXIT_HALT)
+            wait_for_work(vcpu);
+        else if (!vcpu->stopped(vcpu->opaque, exit))
+            return NULL;
+    }
+}
+
+bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, vcpu_stopped_fn *stopped, void *opaque,
+                struct error *error)
+{
+    vcpu->cpu = cpu;
+    vcpu->stopped = stopped;
+    vcpu->opaque = opaque;
+    pthread_mutex_init(&vcpu->lock, NULL);
+    pthread_cond_init(&vcpu->work, NULL);
+    int status = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
+    if (status != 0)
+        return error_set(error, "the vCPU's thread cannot be started: %s", strerror(status));
+    pthread_setname_np(vcpu->thread, "vcpu0");
+    return true;
+}
+
+void vcpu_join(struct vcpu *vcpu)
+{
+    pthread_join(vcpu->thread, NULL);
+    pthread_cond_destroy(&vcpu->work);
+    pthread_mutex_destroy(&vcpu->lock);
+}
+
+void vcpu_request(struct vcpu *vcpu, enum cpu_request request, bool on)
+{
+    if (!on) {
+        cpu_clear_request(vcpu->cpu, request);
+        return;
+    }
+    pthread_mutex_lock(&vcpu->lock);
+    cpu_request(vcpu->cpu, request);
+    pthread_cond_signal(&vcpu->work);
+    pthread_mutex_unlock(&vcpu->lock);
+}

@@ -1,0 +1,31 @@
+/* The thread that runs a CPU, and how others reach it. */
+#ifndef DOPPEL_MACHINE_VCPU_H
+#define DOPPEL_MACHINE_VCPU_H
+
+#include "base/error.h"
+#include "cpu/cpu.h"
+
+#include <pthread.h>
+
+/* Called on the vCPU's thread when cpu_run() has returned for a reason other than a halt. Returns
+ * whether to go on running. */
+typedef bool vcpu_stopped_fn(void *opaque, enum cpu_exit exit);
+
+struct vcpu {
+    struct cpu *cpu; /* not owned */
+    vcpu_stopped_fn *stopped;
+    void *opaque;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards the wait for work; taken last, after the bus lock */
+    pthread_cond_t work;
+};
+
+bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, vcpu_stopped_fn *stopped, void *opaque,
+                struct error *error);
+/* Waits for the thread's end, which `stopped` decides. */
+void vcpu_join(struct vcpu *vcpu);
+
+/* Makes or clears a request and wakes the CPU if it is halted; any thread. */
+void vcpu_request(struct vcpu *vcpu, enum cpu_request request, bool on);
+
+#endif
