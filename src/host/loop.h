@@ -6,21 +6,24 @@
 
 struct loop;
 
-/* events are poll(2)'s POLLIN and POLLOUT. */
+/* events are poll(2)'s: POLLIN and POLLOUT as watched, POLLHUP, POLLERR and POLLNVAL unasked. */
 typedef void loop_fd_fn(void *opaque, int fd, short events);
 
 struct loop *loop_create(void); /* NULL where the host refuses descriptors or memory */
 void loop_destroy(struct loop *loop);
 
-/* Watches fd; again for the same fd changes events. events 0 keeps it but waits for hang-up only.
- * Loop's thread, or before it runs. */
+/* Watches fd (any kind, regular files too: they are always ready); again for the same fd changes
+ * events. events 0 keeps it but waits for hang-up only. False: no memory. Loop's thread, or before
+ * it runs; from within a loop_fd_fn too. */
 bool loop_watch(struct loop *loop, int fd, short events, loop_fd_fn *fn, void *opaque);
 void loop_unwatch(struct loop *loop, int fd);
 
-/* Waits for descriptors, a wake-up or timeout_ns (UINT64_MAX: for ever) and calls what is due. */
+/* Waits for descriptors, a wake-up or timeout_ns (UINT64_MAX: for ever) and calls what is due.
+ * A signal that is caught ends the wait too. */
 void loop_run_once(struct loop *loop, uint64_t timeout_ns);
 
-/* Makes loop_run_once() return soon; any thread, and signal handlers. */
+/* Makes loop_run_once() return soon; any thread, and signal handlers. A wake-up while the loop is
+ * not waiting ends its next wait. */
 void loop_wake(struct loop *loop);
 
 #endif
