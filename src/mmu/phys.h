@@ -22,7 +22,8 @@ struct phys_region {
     uint64_t *code; /* RAM: per page a bitmap of 64-byte granules that hold decoded code */
 };
 
-/* Called when bytes of decoded code are overwritten, by the vCPU or by DMA: drop the blocks. */
+/* Called when bytes of decoded code have been overwritten, on the thread that wrote: the vCPU's, or
+ * that of a device. It notes them, so that the vCPU drops the blocks before it runs another. */
 typedef void phys_code_written_fn(void *opaque, gpa_t gpa, unsigned size);
 
 /* bus serves MMIO: every address that is neither RAM nor ROM is offered to it. */
@@ -53,13 +54,26 @@ void *phys_ram_pointer(struct phys_map *map, gpa_t gpa, uint64_t size);
 uint64_t phys_mmio_read(struct phys_map *map, gpa_t gpa, unsigned size);
 void phys_mmio_write(struct phys_map *map, gpa_t gpa, uint64_t value, unsigned size);
 
-/* Code tracking. phys_mark_code() notes that [gpa, gpa + size) holds decoded code and returns true
- * if its page held none before (then call mmu_protect_code_page()). phys_code_written() checks a
- * write against the granules and calls the listener if it touches one. */
+/* Code tracking by granules of 64 bytes, on any thread.
+ *
+ * phys_mark_code() notes that [gpa, gpa + size), within a page, holds decoded code and returns true
+ * if the page held none before (then call mmu_protect_code_page()). Mark before reading the bytes:
+ * a device that writes them later then finds the mark. phys_keep_code() takes away all marks of a
+ * page but the granules given. phys_code_written() is called after a write within a page; it calls
+ * the listener and returns true if the write touched a granule with code. */
+#define PHYS_CODE_GRANULE 64
 bool phys_mark_code(struct phys_map *map, gpa_t gpa, unsigned size);
-void phys_unmark_code_page(struct phys_map *map, gpa_t page);
+void phys_keep_code(struct phys_map *map, gpa_t page, uint64_t granules);
 bool phys_page_has_code(struct phys_map *map, gpa_t gpa);
-void phys_code_written(struct phys_map *map, gpa_t gpa, unsigned size);
+bool phys_code_written(struct phys_map *map, gpa_t gpa, unsigned size);
 void phys_set_code_listener(struct phys_map *map, phys_code_written_fn *fn, void *opaque);
+
+/* The granules that [gpa, gpa + size), within a page, touches. */
+static inline uint64_t phys_granules(gpa_t gpa, unsigned size)
+{
+    unsigned first = (unsigned)(gpa & ~PAGE_MASK) / PHYS_CODE_GRANULE;
+    unsigned last = (unsigned)((gpa & ~PAGE_MASK) + size - 1) / PHYS_CODE_GRANULE;
+    return (~0ull >> (63 - (last - first))) << first;
+}
 
 #endif
