@@ -163,7 +163,7 @@ enum mode_bits {
     MODE_FLAT = 1 << 11, /* DS, ES, SS: base 0, no limit to check */
     MODE_FLAT_CS = 1 << 12,
     MODE_PAGING = 1 << 13,
-    MODE_STEP = 1 << 14,      /* TF or armed code breakpoints: one instruction a block */
+    MODE_STEP = 1 << 14,      /* TF, RF or armed code breakpoints: one instruction at a time */
     MODE_X87_TRAP = 1 << 15,  /* CR0.EM or CR0.TS: x87 instructions raise #NM */
     MODE_MMX_TRAP = 1 << 16,  /* CR0.TS: MMX, SSE, AVX raise #NM */
     MODE_MMX_UD = 1 << 17,    /* CR0.EM: MMX and SSE are #UD */
@@ -182,6 +182,7 @@ enum cpu_request {
     CPU_REQUEST_INIT = 1 << 2,
     CPU_REQUEST_EXIT = 1 << 3, /* return from cpu_run() to the vCPU thread */
     CPU_REQUEST_SMI = 1 << 4,
+    CPU_REQUEST_CODE = 1 << 5, /* decoded code was overwritten: drop it */
 };
 
 /* What stopped the guest for good, or made cpu_run() return. */
@@ -216,6 +217,7 @@ struct cpu {
     struct tlb_entry *tlb;     /* the current bank's current view: see mmu/tlb.h */
     uint32_t mode;             /* enum mode_bits */
     uint32_t leave;            /* set to leave the block after this instruction */
+    uint32_t space_epoch;      /* of the current translations: see mmu/mmu.h */
     _Atomic uint32_t requests; /* enum cpu_request */
     bool interrupt_shadow;     /* STI, MOV SS, POP SS: over the next instruction */
     bool nmi_blocked;

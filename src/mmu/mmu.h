@@ -77,8 +77,7 @@ void mmu_invpcid(struct cpu *cpu, unsigned type, uint16_t pcid, gva_t va);
 /* Takes write access to a guest-physical page out of all entries: it holds decoded code now. */
 void mmu_protect_code_page(struct cpu *cpu, gpa_t page);
 
-/* A number that changes whenever any translation of the current address space may have: jump caches
- * are tagged with it. Unique over banks. */
-uint32_t mmu_space_epoch(const struct cpu *cpu);
+/* cpu->space_epoch is a number that changes whenever a translation that mmu_fetch() gave may have:
+ * jump caches are tagged with it. Unique over banks, and it comes back with its bank. */
 
 #endif

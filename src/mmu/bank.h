@@ -1,0 +1,62 @@
+/* The banks behind cpu->tlb, private to mmu/.
+ *
+ * A bank holds the translations of one PCID in five tables of one shape: data accesses by view, and
+ * fetches by privilege (read_tag is then the fetch tag and write_tag stays invalid). A table logs
+ * which entries it has filled, so that a flush costs what was filled. An entry whose host and gpa
+ * are stale has invalid tags; memory of all zeroes is an empty table but for entry 0, which page 0
+ * would match. */
+#ifndef DOPPEL_MMU_BANK_H
+#define DOPPEL_MMU_BANK_H
+
+#include "mmu/mmu.h"
+#include "mmu/walk.h"
+
+struct cpu;
+
+enum tlb_table_index {
+    TLB_TABLE_FETCH_USER = TLB_VIEWS,
+    TLB_TABLE_FETCH_SUPERVISOR,
+    TLB_TABLES,
+};
+
+struct tlb_table {
+    struct tlb_entry entry[TLB_ENTRIES];
+    uint16_t log[TLB_ENTRIES];
+    unsigned logged;
+    bool in_log[TLB_ENTRIES];
+};
+
+#define TLB_FILTER_BITS 4096
+
+struct tlb_bank {
+    struct tlb_table table[TLB_TABLES];
+    /* Which pages have been fetched from in this epoch, and which 4 MiB (1 GiB) ranges have
+     * fragments of large (huge) pages: hashed bits, so that most of INVLPG is two tests. */
+    uint64_t fetched[TLB_FILTER_BITS / 64];
+    uint64_t large[TLB_FILTER_BITS / 64];
+    uint64_t huge[TLB_FILTER_BITS / 64];
+    uint16_t pcid;
+    bool used;
+    uint32_t epoch;
+    uint64_t last_used;
+};
+
+struct tlb {
+    struct tlb_bank *bank[TLB_BANKS]; /* mapped when first needed */
+    struct tlb_bank *current;
+    uint64_t clock; /* of last_used */
+    uint32_t last_epoch;
+};
+
+static inline struct tlb_entry *tlb_table_entry(struct tlb_table *table, gva_t va)
+{
+    return &table->entry[tlb_index(va)];
+}
+
+/* Enters a translation. host is the page in RAM or ROM. */
+void tlb_fill(struct tlb_bank *bank, unsigned table, gva_t va, const struct walk *walk,
+              uint8_t *host, bool writable);
+
+void tlb_note_fetch(struct tlb_bank *bank, gva_t va);
+
+#endif

@@ -1,0 +1,211 @@
+/* Slow loads and stores: what the inline lookup of cpu/access.h does not find. */
+#include "mmu/mmu.h"
+
+#include "base/bits.h"
+#include "cpu/state.h"
+#include "mmu/bank.h"
+#include "mmu/phys.h"
+
+/* Part of an access, within one page. */
+struct part {
+    gva_t va;
+    unsigned size;
+    gpa_t gpa;
+    uint8_t *host; /* of the first byte; NULL: a device or absent memory */
+    bool rom;      /* writes vanish */
+    bool code;     /* the page holds decoded code */
+};
+
+static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum mmu_access access,
+                                      struct part *part, struct mmu_fault *fault)
+{
+    struct tlb_bank *bank = cpu->tlbs->current;
+    const struct tlb_entry *entry = tlb_table_entry(&bank->table[view], part->va);
+    uint64_t offset = part->va ^ (access == MMU_WRITE ? entry->write_tag : entry->read_tag);
+    part->rom = part->code = false;
+    if (offset < PAGE_SIZE) {
+        part->host = entry->host + offset;
+        part->gpa = (entry->gpa & PAGE_MASK) | offset;
+        return MMU_OK;
+    }
+    struct walk walk;
+    enum mmu_status status = walk_translate(cpu, view, access, part->va, &walk, fault);
+    if (status != MMU_OK)
+        return status;
+    part->gpa = walk.gpa;
+    part->host = NULL;
+    struct phys_region *region = phys_find(cpu->phys, walk.gpa);
+    if (!region)
+        return MMU_OK;
+    part->host = region->host + (walk.gpa - region->base);
+    part->rom = region->kind == PHYS_ROM;
+    part->code = phys_page_has_code(cpu->phys, walk.gpa);
+    uint8_t *page = part->host - (part->va & ~PAGE_MASK);
+    tlb_fill(bank, view, part->va, &walk, page, walk.writable && !part->rom && !part->code);
+    return MMU_OK;
+}
+
+/* The address of the page after va's: linear addresses outside 64-bit mode wrap at 4 GiB. */
+static gva_t next_page(const struct cpu *cpu, gva_t va)
+{
+    gva_t next = (va & PAGE_MASK) + PAGE_SIZE;
+    if (next == BIT(32) && mode_code(cpu->mode) != DEC_MODE_64)
+        return 0;
+    return next;
+}
+
+/* Splits an access at the page's end and translates its one or two parts. */
+static enum mmu_status translate_parts(struct cpu *cpu, enum tlb_view view, enum mmu_access access,
+                                       gva_t va, unsigned size, struct part part[2],
+                                       unsigned *count, struct mmu_fault *fault)
+{
+    unsigned room = PAGE_SIZE - (unsigned)(va & ~PAGE_MASK);
+    *count = size > room ? 2 : 1;
+    part[0].va = va;
+    part[0].size = *count == 2 ? room : size;
+    part[1].va = next_page(cpu, va);
+    part[1].size = size - part[0].size;
+    cpu->stats.tlb_slow++;
+    for (unsigned i = 0; i < *count; i++) {
+        enum mmu_status status = translate_data(cpu, view, access, &part[i], fault);
+        if (status != MMU_OK)
+            return status;
+    }
+    return MMU_OK;
+}
+
+static unsigned device_chunk(unsigned size)
+{
+    return size < 8 ? size : 8;
+}
+
+enum mmu_status mmu_read(struct cpu *cpu, enum tlb_view view, gva_t va, void *data, unsigned size,
+                         struct mmu_fault *fault)
+{
+    struct part part[2];
+    unsigned count;
+    enum mmu_status status = translate_parts(cpu, view, MMU_READ, va, size, part, &count, fault);
+    if (status != MMU_OK)
+        return status;
+    uint8_t *out = data;
+    for (unsigned i = 0; i < count; out += part[i++].size) {
+        if (part[i].host) {
+            memcpy(out, part[i].host, part[i].size);
+            continue;
+        }
+        for (unsigned done = 0; done < part[i].size;) {
+            unsigned chunk = device_chunk(part[i].size - done);
+            cpu->stats.mmio_accesses++;
+            store_le(out + done, phys_mmio_read(cpu->phys, part[i].gpa + done, chunk), chunk);
+            done += chunk;
+        }
+    }
+    return MMU_OK;
+}
+
+static void write_part(struct cpu *cpu, const struct part *part, const uint8_t *in)
+{
+    if (!part->host) {
+        for (unsigned done = 0; done < part->size;) {
+            unsigned chunk = device_chunk(part->size - done);
+            cpu->stats.mmio_accesses++;
+            phys_mmio_write(cpu->phys, part->gpa + done, load_le(in + done, chunk), chunk);
+            done += chunk;
+        }
+        return;
+    }
+    if (part->rom)
+        return;
+    memcpy(part->host, in, part->size);
+    if (part->code && phys_code_written(cpu->phys, part->gpa, part->size)) {
+        cpu->stats.code_writes++;
+        cpu->leave = 1;
+    }
+}
+
+enum mmu_status mmu_write(struct cpu *cpu, enum tlb_view view, gva_t va, const void *data,
+                          unsigned size, struct mmu_fault *fault)
+{
+    struct part part[2];
+    unsigned count;
+    enum mmu_status status = translate_parts(cpu, view, MMU_WRITE, va, size, part, &count, fault);
+    if (status != MMU_OK)
+        return status;
+    const uint8_t *in = data;
+    for (unsigned i = 0; i < count; in += part[i++].size)
+        write_part(cpu, &part[i], in);
+    return MMU_OK;
+}
+
+enum mmu_status mmu_probe_write(struct cpu *cpu, enum tlb_view view, gva_t va, unsigned size,
+                                struct mmu_fault *fault)
+{
+    struct part part[2];
+    unsigned count;
+    return translate_parts(cpu, view, MMU_WRITE, va, size, part, &count, fault);
+}
+
+/* As mmu_fetch(), with the page's host address: NULL where the code is not in memory. */
+static enum mmu_status fetch_page(struct cpu *cpu, gva_t va, gpa_t *gpa, uint8_t **host,
+                                  struct mmu_fault *fault)
+{
+    bool user = (cpu->mode >> MODE_CPL_SHIFT & 3) == 3;
+    unsigned table = user ? TLB_TABLE_FETCH_USER : TLB_TABLE_FETCH_SUPERVISOR;
+    struct tlb_bank *bank = cpu->tlbs->current;
+    const struct tlb_entry *entry = tlb_table_entry(&bank->table[table], va);
+    uint64_t offset = va ^ entry->read_tag;
+    tlb_note_fetch(bank, va);
+    if (offset < PAGE_SIZE) {
+        *gpa = (entry->gpa & PAGE_MASK) | offset;
+        *host = entry->host + offset;
+        return MMU_OK;
+    }
+    struct walk walk;
+    enum tlb_view view = user ? TLB_VIEW_USER : TLB_VIEW_SUPERVISOR;
+    enum mmu_status status = walk_translate(cpu, view, MMU_EXECUTE, va, &walk, fault);
+    if (status != MMU_OK)
+        return status;
+    *gpa = walk.gpa;
+    struct phys_region *region = phys_find(cpu->phys, walk.gpa);
+    *host = region ? region->host + (walk.gpa - region->base) : NULL;
+    if (region)
+        tlb_fill(bank, table, va, &walk, *host - (va & ~PAGE_MASK), false);
+    return MMU_OK;
+}
+
+enum mmu_status mmu_fetch(struct cpu *cpu, gva_t va, gpa_t *gpa, struct mmu_fault *fault)
+{
+    uint8_t *host;
+    return fetch_page(cpu, va, gpa, &host, fault);
+}
+
+unsigned mmu_fetch_bytes(struct cpu *cpu, gva_t va, uint8_t *bytes, unsigned size,
+                         enum mmu_status *status, struct mmu_fault *fault)
+{
+    unsigned done = 0;
+    *status = MMU_OK;
+    while (done < size) {
+        gpa_t gpa;
+        uint8_t *host;
+        *status = fetch_page(cpu, va, &gpa, &host, fault);
+        if (*status != MMU_OK)
+            return done;
+        unsigned chunk = PAGE_SIZE - (unsigned)(va & ~PAGE_MASK);
+        if (chunk > size - done)
+            chunk = size - done;
+        if (host) {
+            memcpy(bytes + done, host, chunk);
+        } else {
+            for (unsigned i = 0; i < chunk; i++)
+                bytes[done + i] = (uint8_t)phys_mmio_read(cpu->phys, gpa + i, 1);
+        }
+        done += chunk;
+        va = next_page(cpu, va);
+    }
+    return done;
+}
+
+bool mmu_debug_translate(struct cpu *cpu, gva_t va, gpa_t *gpa)
+{
+    return walk_peek(cpu, va, gpa);
+}
