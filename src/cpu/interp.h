@@ -27,6 +27,10 @@ interp_handler *interp_select_x87(const struct dec_insn *insn, uint32_t mode);
 interp_handler *interp_select_vector(const struct dec_insn *insn, uint32_t mode);
 interp_handler *interp_select_state(const struct dec_insn *insn, uint32_t mode);
 
+/* Whether the handler that the family selected runs host code. */
+bool vector_needs_code(const struct dec_insn *insn);
+bool x87_needs_code(const struct dec_insn *insn);
+
 /* Finds or generates the host code that in->handler runs, if any, in cpu->stubs and sets in->code;
  * insn and handler are set already. False: the memory for such code is full. Then the caller drops
  * every decoded block, calls stub_flush() and asks again. */

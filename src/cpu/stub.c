@@ -1,6 +1,7 @@
 #include "cpu/stub.h"
 
 #include "cpu/encode.h"
+#include "cpu/gates.h"
 #include "cpu/xstate.h"
 #include "host/codemem.h"
 
@@ -313,4 +314,18 @@ enum stub_status stub_get(struct stubs *stubs, const struct dec_insn *insn, stub
     }
     *fn = (stub_fn *)(uintptr_t)(stubs->mem.exec + slot->offset);
     return STUB_OK;
+}
+
+bool interp_attach_code(struct cpu *cpu, struct interp_insn *in)
+{
+    stub_fn *fn = NULL;
+    bool needed = in->handler != interp_raise_ud && in->handler != interp_raise_nm &&
+                  (vector_needs_code(&in->insn) || x87_needs_code(&in->insn));
+    enum stub_status status = needed ? stub_get(cpu->stubs, &in->insn, &fn) : STUB_OK;
+    if (status == STUB_FULL)
+        return false;
+    if (status == STUB_UNENCODABLE)
+        in->handler = interp_raise_ud;
+    in->code = (const void *)(uintptr_t)fn;
+    return true;
 }
