@@ -19,6 +19,9 @@ typedef uint64_t gpa_t;
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* For bodies whose constant arguments must fold: `static ALWAYS_INLINE`. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* The structure of type `type` whose member `member` is at `ptr`. */
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 

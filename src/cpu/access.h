@@ -19,8 +19,8 @@ void mem_probe_write_slow(struct cpu *cpu, enum dec_seg seg, gva_t va, unsigned 
 
 /* The linear address of seg:offset after limit, type and alignment checks (raises #GP, #SS, #AC).
  */
-static inline gva_t seg_linear(struct cpu *cpu, enum dec_seg seg, uint64_t offset, unsigned size,
-                               bool write)
+static ALWAYS_INLINE gva_t seg_linear(struct cpu *cpu, enum dec_seg seg, uint64_t offset,
+                                      unsigned size, bool write)
 {
     if (LIKELY((cpu->mode & (MODE_CODE | MODE_AC_CHECK)) == DEC_MODE_64)) {
         if (UNLIKELY(seg >= SEG_FS))
@@ -31,8 +31,8 @@ static inline gva_t seg_linear(struct cpu *cpu, enum dec_seg seg, uint64_t offse
 }
 
 /* size is at most 64. */
-static inline void mem_read(struct cpu *cpu, enum dec_seg seg, uint64_t offset, void *data,
-                            unsigned size)
+static ALWAYS_INLINE void mem_read(struct cpu *cpu, enum dec_seg seg, uint64_t offset, void *data,
+                                   unsigned size)
 {
     gva_t va = seg_linear(cpu, seg, offset, size, false);
     const struct tlb_entry *entry = &cpu->tlb[tlb_index(va)];
@@ -43,8 +43,8 @@ static inline void mem_read(struct cpu *cpu, enum dec_seg seg, uint64_t offset, 
         mem_read_slow(cpu, seg, va, data, size);
 }
 
-static inline void mem_write(struct cpu *cpu, enum dec_seg seg, uint64_t offset, const void *data,
-                             unsigned size)
+static ALWAYS_INLINE void mem_write(struct cpu *cpu, enum dec_seg seg, uint64_t offset,
+                                    const void *data, unsigned size)
 {
     gva_t va = seg_linear(cpu, seg, offset, size, true);
     const struct tlb_entry *entry = &cpu->tlb[tlb_index(va)];
@@ -55,22 +55,23 @@ static inline void mem_write(struct cpu *cpu, enum dec_seg seg, uint64_t offset,
         mem_write_slow(cpu, seg, va, data, size);
 }
 
-static inline uint64_t mem_load(struct cpu *cpu, enum dec_seg seg, uint64_t offset, unsigned size)
+static ALWAYS_INLINE uint64_t mem_load(struct cpu *cpu, enum dec_seg seg, uint64_t offset,
+                                       unsigned size)
 {
     uint64_t value = 0;
     mem_read(cpu, seg, offset, &value, size);
     return value;
 }
 
-static inline void mem_store(struct cpu *cpu, enum dec_seg seg, uint64_t offset, uint64_t value,
-                             unsigned size)
+static ALWAYS_INLINE void mem_store(struct cpu *cpu, enum dec_seg seg, uint64_t offset,
+                                    uint64_t value, unsigned size)
 {
     mem_write(cpu, seg, offset, &value, size);
 }
 
 /* Raises what a write of size bytes would raise; afterwards it cannot fault. */
-static inline void mem_probe_write(struct cpu *cpu, enum dec_seg seg, uint64_t offset,
-                                   unsigned size)
+static ALWAYS_INLINE void mem_probe_write(struct cpu *cpu, enum dec_seg seg, uint64_t offset,
+                                          unsigned size)
 {
     gva_t va = seg_linear(cpu, seg, offset, size, true);
     if (UNLIKELY((va ^ cpu->tlb[tlb_index(va)].write_tag) > PAGE_SIZE - size))
@@ -88,8 +89,8 @@ struct mem_rmw {
     uint64_t bounce[2] __attribute__((aligned(16)));
 };
 
-static inline void *mem_rmw_begin(struct cpu *cpu, struct mem_rmw *rmw, enum dec_seg seg,
-                                  uint64_t offset, unsigned size)
+static ALWAYS_INLINE void *mem_rmw_begin(struct cpu *cpu, struct mem_rmw *rmw, enum dec_seg seg,
+                                         uint64_t offset, unsigned size)
 {
     gva_t va = seg_linear(cpu, seg, offset, size, true);
     const struct tlb_entry *entry = &cpu->tlb[tlb_index(va)];
@@ -107,7 +108,7 @@ static inline void *mem_rmw_begin(struct cpu *cpu, struct mem_rmw *rmw, enum dec
     return rmw->bounce;
 }
 
-static inline void mem_rmw_end(struct cpu *cpu, const struct mem_rmw *rmw)
+static ALWAYS_INLINE void mem_rmw_end(struct cpu *cpu, const struct mem_rmw *rmw)
 {
     if (UNLIKELY(rmw->bounced))
         mem_write_slow(cpu, rmw->seg, rmw->va, rmw->bounce, rmw->size);
@@ -120,7 +121,8 @@ void sys_write(struct cpu *cpu, gva_t va, const void *data, unsigned size);
 void sys_probe_write(struct cpu *cpu, gva_t va, unsigned size);
 
 /* The offset that the memory operand of insn denotes, truncated to the address size. */
-static inline uint64_t cpu_effective_address(const struct cpu *cpu, const struct dec_insn *insn)
+static ALWAYS_INLINE uint64_t cpu_effective_address(const struct cpu *cpu,
+                                                    const struct dec_insn *insn)
 {
     const struct dec_mem *mem = &insn->mem;
     uint64_t ea = (uint64_t)mem->disp;
