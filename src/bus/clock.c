@@ -157,23 +157,30 @@ void clock_arm(struct clock *clock, struct clock_timer *timer, uint64_t deadline
         clock->earlier(clock->earlier_opaque);
 }
 
+static void clock_fire(struct clock *clock, struct clock_timer *timer)
+{
+    clock_cancel(clock, timer);
+    timer->fire(timer->opaque);
+}
+
+uint64_t clock_catch_up(struct clock *clock, struct clock_timer *timer)
+{
+    uint64_t now;
+    while (timer->deadline <= (now = clock_now(clock)))
+        clock_fire(clock, timer);
+    return now;
+}
+
 uint64_t clock_next_deadline(const struct clock *clock)
 {
     return clock->count ? clock->heap[0]->deadline : CLOCK_NEVER;
-}
-
-static void clock_fire_first(struct clock *clock)
-{
-    struct clock_timer *timer = clock->heap[0];
-    clock_cancel(clock, timer);
-    timer->fire(timer->opaque);
 }
 
 void clock_run(struct clock *clock)
 {
     uint64_t now = clock_now(clock);
     for (unsigned budget = clock->count; budget && clock_next_deadline(clock) <= now; budget--)
-        clock_fire_first(clock);
+        clock_fire(clock, clock->heap[0]);
 }
 
 void clock_on_earlier(struct clock *clock, clock_earlier_fn *fn, void *opaque)
@@ -188,7 +195,7 @@ void clock_step(struct clock *clock, uint64_t ns)
     while (clock_next_deadline(clock) <= target) {
         if (clock_next_deadline(clock) > clock->stopped_at)
             clock->stopped_at = clock_next_deadline(clock);
-        clock_fire_first(clock);
+        clock_fire(clock, clock->heap[0]);
     }
     clock->stopped_at = target;
 }

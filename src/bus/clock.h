@@ -43,6 +43,12 @@ void clock_timer_init(struct clock_timer *timer, clock_fire_fn *fire, void *opaq
 void clock_arm(struct clock *clock, struct clock_timer *timer, uint64_t deadline);
 void clock_cancel(struct clock *clock, struct clock_timer *timer);
 
+/* Fires the timer if it is due but clock_run() has not come to it yet, and returns the time at
+ * which it is not due: what a device calls, and counts with, before it changes what the timer
+ * depends on.
+ */
+uint64_t clock_catch_up(struct clock *clock, struct clock_timer *timer);
+
 /* The earliest deadline, or CLOCK_NEVER. */
 uint64_t clock_next_deadline(const struct clock *clock);
 /* Fires all timers that are due, in order of deadline. A fired timer is disarmed first; one that is
@@ -59,15 +65,17 @@ static inline uint64_t clock_scale(uint64_t value, uint64_t numerator, uint64_t 
     return (uint64_t)((unsigned __int128)value * numerator / denominator);
 }
 
-/* The first tick of the grid origin + k * numerator / denominator ns (k = 1, 2, ...; not 0 / n)
+/* The first tick of the grid origin + k * numerator / denominator ns (k = 1, 2, ...; neither is 0)
  * that lies after now, at least CLOCK_MIN_INTERVAL after it where ticks are denser: when a periodic
- * timer is to fire next. Ticks that were missed are skipped, as edges on a line would merge. */
+ * timer is to fire next. Ticks that were missed are skipped, as edges on a line would merge. origin
+ * counts modulo 2^64: it may lie before the guest's start. */
 static inline uint64_t clock_next_tick(uint64_t origin, uint64_t numerator, uint64_t denominator,
                                        uint64_t now)
 {
     if (numerator / denominator < CLOCK_MIN_INTERVAL)
         now += CLOCK_MIN_INTERVAL;
-    uint64_t ticks = now < origin ? 0 : clock_scale(now - origin, denominator, numerator);
+    uint64_t elapsed = (int64_t)(now - origin) < 0 ? 0 : now - origin;
+    uint64_t ticks = clock_scale(elapsed, denominator, numerator);
     uint64_t next = origin + clock_scale(ticks + 1, numerator, denominator);
     /* Rounding down may leave it at now itself. */
     return next > now ? next : origin + clock_scale(ticks + 2, numerator, denominator);

@@ -17,6 +17,9 @@ struct intc_ops {
     bool (*read_msr)(void *opaque, uint32_t index, uint64_t *value);
     bool (*write_msr)(void *opaque, uint32_t index, uint64_t value);
 
+    /* The TSC was written (TSC, TSC_ADJUST): a TSC deadline falls at another time. */
+    void (*tsc_moved)(void *opaque);
+
     /* Waits are over: the CPU took INIT, or was reset. */
     void (*reset)(void *opaque);
 };

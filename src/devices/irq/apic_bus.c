@@ -1,0 +1,84 @@
+#include "devices/irq/apic_bus.h"
+
+#include "devices/irq/lapic.h"
+
+#include <stdlib.h>
+
+struct apic_bus {
+    struct lapic *lapics[APIC_BUS_LAPICS];
+    unsigned lapic_count;
+    struct {
+        apic_eoi_fn *fn;
+        void *opaque;
+    } listeners[APIC_BUS_LISTENERS];
+    unsigned listener_count;
+};
+
+struct apic_bus *apic_bus_create(void)
+{
+    return calloc(1, sizeof(struct apic_bus));
+}
+
+void apic_bus_destroy(struct apic_bus *bus)
+{
+    free(bus);
+}
+
+bool apic_bus_attach(struct apic_bus *bus, struct lapic *lapic)
+{
+    if (bus->lapic_count == APIC_BUS_LAPICS)
+        return false;
+    bus->lapics[bus->lapic_count++] = lapic;
+    return true;
+}
+
+bool apic_bus_listen(struct apic_bus *bus, apic_eoi_fn *fn, void *opaque)
+{
+    if (bus->listener_count == APIC_BUS_LISTENERS)
+        return false;
+    bus->listeners[bus->listener_count].fn = fn;
+    bus->listeners[bus->listener_count++].opaque = opaque;
+    return true;
+}
+
+/* SDM vol. 3, 10.6.2.4: one of the destinations, the one whose processor priority is lowest. */
+static struct lapic *lowest_priority(struct apic_bus *bus, const struct apic_message *message)
+{
+    struct lapic *lowest = NULL;
+    for (unsigned i = 0; i < bus->lapic_count; i++) {
+        struct lapic *lapic = bus->lapics[i];
+        if (lapic_is_enabled(lapic) && lapic_is_destination(lapic, message) &&
+            (!lowest || lapic_priority(lapic) < lapic_priority(lowest)))
+            lowest = lapic;
+    }
+    return lowest;
+}
+
+bool apic_bus_send(struct apic_bus *bus, const struct apic_message *message)
+{
+    if (message->delivery == APIC_LOWEST_PRIORITY) {
+        struct lapic *lapic = lowest_priority(bus, message);
+        return lapic && lapic_accept(lapic, message);
+    }
+    bool accepted = false;
+    for (unsigned i = 0; i < bus->lapic_count; i++) {
+        if (lapic_is_destination(bus->lapics[i], message))
+            accepted |= lapic_accept(bus->lapics[i], message);
+    }
+    return accepted;
+}
+
+void apic_bus_send_all(struct apic_bus *bus, const struct apic_message *message,
+                       const struct lapic *except)
+{
+    for (unsigned i = 0; i < bus->lapic_count; i++) {
+        if (bus->lapics[i] != except)
+            lapic_accept(bus->lapics[i], message);
+    }
+}
+
+void apic_bus_eoi(struct apic_bus *bus, uint8_t vector)
+{
+    for (unsigned i = 0; i < bus->listener_count; i++)
+        bus->listeners[i].fn(bus->listeners[i].opaque, vector);
+}
