@@ -24,6 +24,9 @@ void cpu_destroy(struct cpu *cpu);
  * calls cpu_update_mode(). */
 void cpu_reset(struct cpu *cpu);
 
+/* The state after INIT: as RESET, but x87, vector registers and most MSRs stay. */
+void cpu_init_signal(struct cpu *cpu);
+
 /* Runs until something stops the guest or CPU_REQUEST_EXIT is made. While halted it returns
  * CPU_EXIT_HALT; the caller waits for cpu_has_work(). */
 enum cpu_exit cpu_run(struct cpu *cpu);
