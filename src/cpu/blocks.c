@@ -1,6 +1,7 @@
 #include "cpu/blocks.h"
 
 #include "cpu/exception.h"
+#include "cpu/stub.h"
 #include "host/memory.h"
 #include "mmu/phys.h"
 
@@ -222,9 +223,13 @@ struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va)
            (block->gpa != gpa || block->mode != mode || !second_page_matches(cpu, block, va)))
         block = block->next_in_bucket;
     cpu->stats.jump_cache_misses++;
-    if (!block) {
-        if (ARENA_SIZE - blocks->used < BLOCK_MAX_BYTES)
-            drop_all(cpu, blocks);
+    if (!block && ARENA_SIZE - blocks->used < BLOCK_MAX_BYTES)
+        drop_all(cpu, blocks);
+    if (!block)
+        block = block_build(cpu, blocks, va, gpa);
+    while (!block) {
+        drop_all(cpu, blocks);
+        stub_flush(cpu->stubs);
         block = block_build(cpu, blocks, va, gpa);
     }
     if (block != blocks->loose)

@@ -74,7 +74,8 @@ void blocks_drop_written(struct cpu *cpu, struct blocks *blocks);
  * its first instruction raises. */
 struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va);
 
-/* build.c: decodes at the top of the arena, which has room for the largest block. */
+/* build.c: decodes at the top of the arena, which has room for the largest block. NULL where the
+ * memory for host code is full. */
 struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_t gpa);
 
 /* The arena: blocks_top() is where block_build() writes, blocks_keep() keeps what it wrote. */

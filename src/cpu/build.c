@@ -28,22 +28,30 @@ static interp_handler *select_handler(const struct cpu *cpu, struct dec_insn *in
     return handler ? handler : interp_raise_ud;
 }
 
-/* Adds what decoding yielded; true where the block ends with it. */
-static bool add_insn(struct cpu *cpu, struct block *block, enum dec_status status, unsigned looked)
+enum added { ADDED, ADDED_LAST, ADDED_NOT };
+
+/* Adds what decoding yielded; ADDED_NOT where its host code finds no room. */
+static enum added add_insn(struct cpu *cpu, struct block *block, enum dec_status status,
+                           unsigned looked)
 {
-    struct interp_insn *in = &block->insn[block->count++];
+    struct interp_insn *in = &block->insn[block->count];
     in->code = NULL;
     if (status != DEC_OK) {
         in->handler = status == DEC_TOO_LONG ? raise_too_long : interp_raise_ud;
         memset(&in->insn, 0, sizeof(in->insn));
         in->insn.length = (uint8_t)looked;
+        block->count++;
         block->length += looked;
-        return true;
+        return ADDED_LAST;
     }
     in->handler = select_handler(cpu, &in->insn, block->mode);
+    if (!interp_attach_code(cpu, in))
+        return ADDED_NOT;
+    block->count++;
     block->length += in->insn.length;
     cpu->stats.instructions_decoded++;
-    return dec_info(in->insn.op)->attributes & (DEC_ATTR_END | DEC_ATTR_BRANCH);
+    bool last = dec_info(in->insn.op)->attributes & (DEC_ATTR_END | DEC_ATTR_BRANCH);
+    return last ? ADDED_LAST : ADDED;
 }
 
 static struct block *start_block(struct cpu *cpu, struct block *block, gpa_t gpa)
@@ -94,7 +102,8 @@ static struct block *build_single(struct cpu *cpu, struct blocks *blocks, gva_t 
     enum dec_status decoded = dec_decode(bytes, size, mode_code(cpu->mode), &block->insn[0].insn);
     if (decoded == DEC_TRUNCATED && status != MMU_OK)
         cpu_raise_memory(cpu, SEG_CS, status, &fault);
-    add_insn(cpu, block, decoded, size);
+    if (add_insn(cpu, block, decoded, size) == ADDED_NOT)
+        return NULL;
     if (kept) {
         if (block->length > room)
             block->second = second;
@@ -111,8 +120,8 @@ struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_
     const uint8_t *code = region->host + (gpa - region->base);
     unsigned room = PAGE_SIZE - (unsigned)(gpa & ~PAGE_MASK);
     struct block *block = start_block(cpu, blocks_top(blocks), gpa);
-    bool end = false;
-    while (!end && block->count < BLOCK_MAX_INSNS && block->length < room) {
+    enum added added = ADDED;
+    while (added == ADDED && block->count < BLOCK_MAX_INSNS && block->length < room) {
         unsigned offset = block->length;
         unsigned size = min_unsigned(room - offset, DEC_MAX_LENGTH);
         mark_code(cpu, gpa + offset, size);
@@ -120,8 +129,10 @@ struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_
                                             &block->insn[block->count].insn);
         if (status == DEC_TRUNCATED)
             break;
-        end = add_insn(cpu, block, status, size);
+        added = add_insn(cpu, block, status, size);
     }
+    if (!block->count && added == ADDED_NOT)
+        return NULL;
     if (!block->count)
         return build_single(cpu, blocks, va, gpa);
     blocks_keep(blocks, block);

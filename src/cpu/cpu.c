@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "cpu/interp.h"
+#include "cpu/stub.h"
 #include "mmu/mmu.h"
 
 #include <stdlib.h>
@@ -79,11 +80,13 @@ void cpu_init_signal(struct cpu *cpu)
     reset_intc(cpu);
 }
 
-struct cpu *cpu_create(const struct cpu_config *config)
+struct cpu *cpu_create(const struct cpu_config *config, struct error *error)
 {
     struct cpu *cpu = aligned_alloc(_Alignof(struct cpu), sizeof(struct cpu));
-    if (!cpu)
+    if (!cpu) {
+        error_set(error, "the host has no memory for a virtual CPU");
         return NULL;
+    }
     memset(cpu, 0, sizeof(*cpu));
     cpu->model = config->model;
     cpu->phys = config->phys;
@@ -93,6 +96,12 @@ struct cpu *cpu_create(const struct cpu_config *config)
     cpu->trace = config->trace;
     cpu->apic_id = config->apic_id;
     if (!mmu_init(cpu) || !interp_init(cpu)) {
+        error_set(error, "the host has no memory for a virtual CPU's tables");
+        cpu_destroy(cpu);
+        return NULL;
+    }
+    cpu->stubs = stubs_create(error);
+    if (!cpu->stubs) {
         cpu_destroy(cpu);
         return NULL;
     }
@@ -104,6 +113,7 @@ void cpu_destroy(struct cpu *cpu)
 {
     if (!cpu)
         return;
+    stubs_destroy(cpu->stubs);
     interp_free(cpu);
     mmu_free(cpu);
     free(cpu);

@@ -16,8 +16,8 @@ struct cpu_config {
     unsigned apic_id;
 };
 
-/* NULL where the host has no memory. */
-struct cpu *cpu_create(const struct cpu_config *config);
+/* NULL with *error set where the host has no memory, or none for generated code. */
+struct cpu *cpu_create(const struct cpu_config *config, struct error *error);
 void cpu_destroy(struct cpu *cpu);
 
 /* The state after RESET (SDM vol. 3, 9.1). The machine then changes what its boot protocol says and
