@@ -107,6 +107,10 @@ static inline gva_t cpu_linear(const struct cpu *cpu, uint64_t address)
  */
 void cpu_load_segment(struct cpu *cpu, enum dec_seg seg, uint16_t selector);
 
+/* ES, DS, FS or GS in protected mode: raises vector(selector), or #NP(selector). */
+void cpu_load_data_segment(struct cpu *cpu, enum dec_seg seg, uint16_t selector,
+                           enum vector vector);
+
 /* The segment as real and virtual-8086 mode load it: base 16 * selector. */
 void cpu_load_real_segment(struct cpu *cpu, enum dec_seg seg, uint16_t selector);
 
