@@ -1,0 +1,17 @@
+/* Numbers of model-specific registers (SDM vol. 4) that more than one file knows. */
+#ifndef DOPPEL_CPU_MSR_H
+#define DOPPEL_CPU_MSR_H
+
+#include "base/bits.h"
+
+#define MSR_APIC_BASE 0x1bu
+#define MSR_SYSENTER_CS 0x174u
+#define MSR_ARCH_CAPABILITIES 0x10au
+#define MSR_TSC_DEADLINE 0x6e0u
+#define MSR_X2APIC 0x800u
+#define MSR_EFER 0xc0000080u
+#define MSR_FS_BASE 0xc0000100u
+
+#define APIC_BASE_ENABLE BIT(11)
+
+#endif
