@@ -70,7 +70,8 @@ struct dec_operand {
     uint8_t access; /* DEC_READ | DEC_WRITE */
 };
 
-/* The one memory operand that an instruction can have. */
+/* The one memory operand that an instruction can have. Memory that is implied (by strings, XLAT,
+ * MASKMOVQ, MONITOR) is no operand, but `segment` is that of its DS:rSI, DS:rBX, DS:rDI, DS:rAX. */
 struct dec_mem {
     int64_t disp;    /* sign-extended; moffs whole. RIP-relative: from the next instruction */
     uint8_t base;    /* 0-15, DEC_BASE_RIP or DEC_NO_REG */
