@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
-#include <utmp.h>
+#include <utmp.h> /* login_tty() */
 
 enum { PATIENCE_MS = 20000 };
 
@@ -150,6 +150,13 @@ static int end(struct session *session)
     return status;
 }
 
+static void finish(struct session *session)
+{
+    close(session->master);
+    close(session->slave);
+    free(session);
+}
+
 Test(terminal, every_key_is_the_guests_but_ctrl_a)
 {
     struct session *session = start();
@@ -164,6 +171,7 @@ Test(terminal, every_key_is_the_guests_but_ctrl_a)
     int status = end(session);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
     expect_restored(session);
+    finish(session);
 }
 
 Test(terminal, is_restored_when_a_signal_ends_the_process)
@@ -178,6 +186,7 @@ Test(terminal, is_restored_when_a_signal_ends_the_process)
         cr_assert(WIFSIGNALED(status) ? WTERMSIG(status) == signals[i] : WEXITSTATUS(status) != 7,
                   "signal %d, status %#x", signals[i], (unsigned)status);
         expect_restored(session);
+        finish(session);
     }
 }
 
@@ -195,6 +204,7 @@ Test(terminal, is_restored_while_stopped)
     cr_assert(is_raw(session));
     kill(session->pid, SIGKILL);
     end(session);
+    finish(session);
 }
 
 /* The child's terminal is the controlling one of this session, where tcsetattr() from the
