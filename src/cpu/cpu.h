@@ -16,13 +16,16 @@ struct cpu_config {
     unsigned apic_id;
 };
 
-/* NULL where the host has no memory. */
-struct cpu *cpu_create(const struct cpu_config *config);
+/* NULL with *error set where the host has no memory, or none for generated code. */
+struct cpu *cpu_create(const struct cpu_config *config, struct error *error);
 void cpu_destroy(struct cpu *cpu);
 
 /* The state after RESET (SDM vol. 3, 9.1). The machine then changes what its boot protocol says and
  * calls cpu_update_mode(). */
 void cpu_reset(struct cpu *cpu);
+
+/* The state after INIT: as RESET, but x87, vector registers and most MSRs stay. */
+void cpu_init_signal(struct cpu *cpu);
 
 /* Runs until something stops the guest or CPU_REQUEST_EXIT is made. While halted it returns
  * CPU_EXIT_HALT; the caller waits for cpu_has_work(). */

@@ -9,8 +9,9 @@ struct interp_insn;
 
 /* Executes one instruction. At entry cpu->rip is its address and cpu->next_rip the next one's; a
  * branch writes next_rip. Sets cpu->leave where the block must not go on: what it is keyed by
- * (mode, mappings, its own bytes) or whether interrupts are taken may have changed. Raises faults
- * before changing any guest state (cpu/exception.h). */
+ * (mode, mappings, its own bytes) or whether interrupts are taken may have changed, or it wrote
+ * next_rip without being marked DEC_ATTR_BRANCH. Raises faults before changing any guest state
+ * (cpu/exception.h). */
 typedef void interp_handler(struct cpu *cpu, const struct interp_insn *in);
 
 struct interp_insn {
@@ -35,5 +36,17 @@ bool x87_needs_code(const struct dec_insn *insn);
  * insn and handler are set already. False: the memory for such code is full. Then the caller drops
  * every decoded block, calls stub_flush() and asks again. */
 bool interp_attach_code(struct cpu *cpu, struct interp_insn *in);
+
+/* Creates and destroys cpu->interp. Returns false where memory is short. */
+bool interp_init(struct cpu *cpu);
+void interp_free(struct cpu *cpu);
+
+/* Drops all decoded blocks before the next one runs; sets cpu->leave. vCPU's thread. */
+void interp_flush(struct cpu *cpu);
+
+/* Where the last blocks began, newest first, as RIP (CS base not added): for reports. Returns the
+ * count. */
+#define INTERP_RECENT 32
+unsigned interp_recent(const struct cpu *cpu, uint64_t rip[INTERP_RECENT]);
 
 #endif

@@ -1,0 +1,238 @@
+#include "cpu/blocks.h"
+
+#include "cpu/exception.h"
+#include "cpu/stub.h"
+#include "host/memory.h"
+#include "mmu/phys.h"
+
+#include <stdlib.h>
+
+#define ARENA_SIZE ((size_t)64 << 20)
+#define BUCKETS (1u << 16)
+#define PAGE_BUCKETS (1u << 12)
+
+/* A page with code, and a reference for each block that has code there. */
+struct block_ref {
+    struct block *block;
+    struct block_ref *next;
+    uint16_t start, end; /* in the page */
+};
+
+struct code_page {
+    gpa_t page;
+    struct code_page *next_in_bucket;
+    struct block_ref *refs;
+};
+
+/* What building and keeping the largest block can take. */
+#define BLOCK_MAX_BYTES                                                                            \
+    (sizeof(struct block) + BLOCK_MAX_INSNS * sizeof(struct interp_insn) +                         \
+     2 * (sizeof(struct code_page) + sizeof(struct block_ref)))
+
+bool blocks_init(struct blocks *blocks)
+{
+    pthread_mutex_init(&blocks->lock, NULL);
+    blocks->arena = host_memory_map(ARENA_SIZE);
+    blocks->buckets = host_memory_map(BUCKETS * sizeof(*blocks->buckets));
+    blocks->pages = host_memory_map(PAGE_BUCKETS * sizeof(*blocks->pages));
+    blocks->jump = host_memory_map(JUMP_ENTRIES * sizeof(*blocks->jump));
+    blocks->loose = calloc(1, sizeof(struct block) + sizeof(struct interp_insn));
+    return blocks->arena && blocks->buckets && blocks->pages && blocks->jump && blocks->loose;
+}
+
+void blocks_free(struct blocks *blocks)
+{
+    free(blocks->loose);
+    host_memory_unmap(blocks->jump, JUMP_ENTRIES * sizeof(*blocks->jump));
+    host_memory_unmap(blocks->pages, PAGE_BUCKETS * sizeof(*blocks->pages));
+    host_memory_unmap(blocks->buckets, BUCKETS * sizeof(*blocks->buckets));
+    host_memory_unmap(blocks->arena, ARENA_SIZE);
+    pthread_mutex_destroy(&blocks->lock);
+}
+
+static void *arena_take(struct blocks *blocks, size_t size)
+{
+    void *p = blocks->arena + blocks->used;
+    blocks->used += align_up(size, 16);
+    return p;
+}
+
+static struct block **block_bucket(struct blocks *blocks, gpa_t gpa, uint32_t mode)
+{
+    uint64_t hash = (gpa ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ull;
+    return &blocks->buckets[hash >> 48 & (BUCKETS - 1)];
+}
+
+static struct code_page **page_bucket(struct blocks *blocks, gpa_t page)
+{
+    return &blocks->pages[page >> PAGE_SHIFT & (PAGE_BUCKETS - 1)];
+}
+
+static struct code_page *find_page(struct blocks *blocks, gpa_t page)
+{
+    struct code_page *found = *page_bucket(blocks, page);
+    while (found && found->page != page)
+        found = found->next_in_bucket;
+    return found;
+}
+
+static void add_ref(struct blocks *blocks, struct block *block, gpa_t gpa, unsigned size)
+{
+    gpa_t page_address = gpa & PAGE_MASK;
+    struct code_page *page = find_page(blocks, page_address);
+    if (!page) {
+        struct code_page **bucket = page_bucket(blocks, page_address);
+        page = arena_take(blocks, sizeof(*page));
+        *page = (struct code_page){.page = page_address, .next_in_bucket = *bucket};
+        *bucket = page;
+    }
+    struct block_ref *ref = arena_take(blocks, sizeof(*ref));
+    uint16_t start = (uint16_t)(gpa - page_address);
+    *ref = (struct block_ref){block, page->refs, start, (uint16_t)(start + size)};
+    page->refs = ref;
+}
+
+void blocks_keep(struct blocks *blocks, struct block *block)
+{
+    arena_take(blocks, sizeof(*block) + block->count * sizeof(block->insn[0]));
+    struct block **bucket = block_bucket(blocks, block->gpa, block->mode);
+    block->next_in_bucket = *bucket;
+    *bucket = block;
+
+    unsigned room = PAGE_SIZE - (unsigned)(block->gpa & ~PAGE_MASK);
+    if (block->second == BLOCK_ONE_PAGE) {
+        add_ref(blocks, block, block->gpa, block->length);
+    } else {
+        add_ref(blocks, block, block->gpa, room);
+        add_ref(blocks, block, block->second, block->length - room);
+    }
+}
+
+void blocks_note_write(struct blocks *blocks, gpa_t gpa, unsigned size)
+{
+    pthread_mutex_lock(&blocks->lock);
+    struct written_range *last =
+        blocks->written_count ? &blocks->written[blocks->written_count - 1] : NULL;
+    bool follows = last && last->gpa + last->size == gpa && gpa & ~PAGE_MASK;
+    if (follows)
+        last->size += size;
+    else if (blocks->written_count < WRITTEN_MAX)
+        blocks->written[blocks->written_count++] = (struct written_range){gpa, size};
+    else
+        blocks->drop_all = true;
+    pthread_mutex_unlock(&blocks->lock);
+}
+
+void blocks_note_drop_all(struct blocks *blocks)
+{
+    pthread_mutex_lock(&blocks->lock);
+    blocks->drop_all = true;
+    pthread_mutex_unlock(&blocks->lock);
+}
+
+static void drop_block(struct blocks *blocks, struct block *block)
+{
+    if (block->mode == BLOCK_DEAD)
+        return; /* through its other page */
+    struct block **link = block_bucket(blocks, block->gpa, block->mode);
+    while (*link != block)
+        link = &(*link)->next_in_bucket;
+    *link = block->next_in_bucket;
+    block->mode = BLOCK_DEAD;
+}
+
+/* Drops the blocks that overlap a written range, which lies in one page, and marks anew which
+ * granules of the page the others need. */
+static void drop_range(struct cpu *cpu, struct blocks *blocks, struct written_range range)
+{
+    gpa_t page_address = range.gpa & PAGE_MASK;
+    unsigned start = (unsigned)(range.gpa - page_address);
+    unsigned end = start + range.size;
+    struct code_page *page = find_page(blocks, page_address);
+    uint64_t needed = 0;
+    struct block_ref **link = page ? &page->refs : NULL;
+    while (link && *link) {
+        struct block_ref *ref = *link;
+        if (ref->start < end && start < ref->end)
+            drop_block(blocks, ref->block);
+        if (ref->block->mode == BLOCK_DEAD) {
+            *link = ref->next;
+            continue;
+        }
+        needed |= phys_granules(page_address + ref->start, ref->end - ref->start);
+        link = &ref->next;
+    }
+    phys_keep_code(cpu->phys, page_address, needed);
+}
+
+static void drop_all(struct cpu *cpu, struct blocks *blocks)
+{
+    for (unsigned i = 0; i < PAGE_BUCKETS; i++) {
+        for (struct code_page *page = blocks->pages[i]; page; page = page->next_in_bucket)
+            phys_keep_code(cpu->phys, page->page, 0);
+        blocks->pages[i] = NULL;
+    }
+    memset(blocks->buckets, 0, BUCKETS * sizeof(*blocks->buckets));
+    memset(blocks->jump, 0, JUMP_ENTRIES * sizeof(*blocks->jump));
+    blocks->used = 0;
+}
+
+void blocks_drop_written(struct cpu *cpu, struct blocks *blocks)
+{
+    struct written_range written[WRITTEN_MAX];
+    pthread_mutex_lock(&blocks->lock);
+    unsigned count = blocks->written_count;
+    bool all = blocks->drop_all;
+    memcpy(written, blocks->written, count * sizeof(written[0]));
+    blocks->written_count = 0;
+    blocks->drop_all = false;
+    pthread_mutex_unlock(&blocks->lock);
+    if (all) {
+        drop_all(cpu, blocks);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++)
+        drop_range(cpu, blocks, written[i]);
+}
+
+/* Whether block, found by its first page, also crosses into the page that follows va's now. */
+static bool second_page_matches(struct cpu *cpu, const struct block *block, gva_t va)
+{
+    if (block->second == BLOCK_ONE_PAGE)
+        return true;
+    gpa_t gpa;
+    struct mmu_fault fault;
+    gva_t next = (va & PAGE_MASK) + PAGE_SIZE;
+    if (mode_code(cpu->mode) != DEC_MODE_64)
+        next = (uint32_t)next;
+    return mmu_fetch(cpu, next, &gpa, &fault) == MMU_OK && gpa == block->second;
+}
+
+struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va)
+{
+    gpa_t gpa;
+    struct mmu_fault fault;
+    enum mmu_status status = mmu_fetch(cpu, va, &gpa, &fault);
+    if (status != MMU_OK)
+        cpu_raise_memory(cpu, SEG_CS, status, &fault);
+
+    uint64_t key = blocks_key(cpu);
+    uint32_t mode = (uint32_t)key;
+    struct block *block = *block_bucket(blocks, gpa, mode);
+    while (block &&
+           (block->gpa != gpa || block->mode != mode || !second_page_matches(cpu, block, va)))
+        block = block->next_in_bucket;
+    cpu->stats.jump_cache_misses++;
+    if (!block && ARENA_SIZE - blocks->used < BLOCK_MAX_BYTES)
+        drop_all(cpu, blocks);
+    if (!block)
+        block = block_build(cpu, blocks, va, gpa);
+    while (!block) {
+        drop_all(cpu, blocks);
+        stub_flush(cpu->stubs);
+        block = block_build(cpu, blocks, va, gpa);
+    }
+    if (block != blocks->loose)
+        *blocks_jump_entry(blocks, va) = (struct jump_entry){va, key, block};
+    return block;
+}

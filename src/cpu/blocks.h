@@ -1,0 +1,107 @@
+/* Decoded blocks: how they are built, found and dropped. Private to the interpreter.
+ *
+ * A block is a run of instructions within one guest-physical page, decoded for one mode word; an
+ * instruction that crosses a page is a block of its own, keyed by both pages. Blocks lie in an
+ * arena that only grows; when it is full everything goes. A dropped block keeps its memory until
+ * then, marked dead, so that who holds a pointer to it can tell.
+ *
+ * Who writes code, the vCPU or a device, only notes where (blocks_note_write()); the vCPU drops
+ * blocks between two blocks (blocks_drop_written()), so that none goes while it runs. */
+#ifndef DOPPEL_CPU_BLOCKS_H
+#define DOPPEL_CPU_BLOCKS_H
+
+#include "base/bits.h"
+#include "cpu/interp.h"
+
+#include <pthread.h>
+
+#define BLOCK_MAX_INSNS 64
+#define BLOCK_DEAD UINT32_MAX /* no mode word */
+#define BLOCK_ONE_PAGE UINT64_MAX
+
+struct block {
+    gpa_t gpa;       /* of its first byte */
+    gpa_t second;    /* the page it crosses into, or BLOCK_ONE_PAGE */
+    uint32_t mode;   /* without MODE_STEP; BLOCK_DEAD when dropped */
+    uint16_t count;  /* of instructions */
+    uint16_t length; /* of their code in bytes */
+    struct block *next_in_bucket;
+    struct interp_insn insn[];
+};
+
+/* The jump cache: from linear address, mode and address space to block. */
+#define JUMP_ENTRIES 8192
+
+struct jump_entry {
+    gva_t va;
+    uint64_t key; /* space epoch and mode word; 0 is none */
+    struct block *block;
+};
+
+#define WRITTEN_MAX 64
+
+struct written_range {
+    gpa_t gpa;
+    unsigned size;
+};
+
+struct code_page;
+
+struct blocks {
+    uint8_t *arena;
+    size_t used;
+    struct block **buckets;   /* by physical address and mode */
+    struct code_page **pages; /* by page: which blocks have code there */
+    struct jump_entry *jump;
+    struct block *loose;  /* one instruction fetched from a device: kept nowhere */
+    pthread_mutex_t lock; /* of the following; nothing is locked inside it */
+    struct written_range written[WRITTEN_MAX];
+    unsigned written_count;
+    bool drop_all;
+};
+
+bool blocks_init(struct blocks *blocks);
+void blocks_free(struct blocks *blocks);
+
+/* Any thread. */
+void blocks_note_write(struct blocks *blocks, gpa_t gpa, unsigned size);
+void blocks_note_drop_all(struct blocks *blocks);
+
+/* Drops what has been noted. */
+void blocks_drop_written(struct cpu *cpu, struct blocks *blocks);
+
+/* The block that begins at linear address va in cpu's mode, built if need be. Raises what fetching
+ * its first instruction raises. */
+struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va);
+
+/* build.c: decodes at the top of the arena, which has room for the largest block. NULL where the
+ * memory for host code is full. */
+struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_t gpa);
+
+/* The arena: blocks_top() is where block_build() writes, blocks_keep() keeps what it wrote. */
+static inline struct block *blocks_top(struct blocks *blocks)
+{
+    return (struct block *)(blocks->arena + blocks->used);
+}
+void blocks_keep(struct blocks *blocks, struct block *block);
+
+static inline uint64_t blocks_key(const struct cpu *cpu)
+{
+    return (uint64_t)cpu->space_epoch << 32 | (cpu->mode & ~(uint32_t)MODE_STEP);
+}
+
+static inline struct jump_entry *blocks_jump_entry(struct blocks *blocks, gva_t va)
+{
+    return &blocks->jump[(va ^ va >> 12) & (JUMP_ENTRIES - 1)];
+}
+
+static inline struct block *blocks_find(struct cpu *cpu, struct blocks *blocks, gva_t va)
+{
+    const struct jump_entry *entry = blocks_jump_entry(blocks, va);
+    uint64_t key = blocks_key(cpu);
+    if (LIKELY(entry->va == va && entry->key == key && entry->block->mode == (uint32_t)key))
+        return entry->block;
+    return blocks_find_slow(cpu, blocks, va);
+}
+
+#endif

@@ -1,0 +1,290 @@
+/* The run loop: takes requests, finds the next block and executes it. */
+#include "cpu/interp.h"
+
+#include "base/trace.h"
+#include "cpu/blocks.h"
+#include "cpu/cpu.h"
+#include "cpu/exception.h"
+#include "mmu/phys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DR6_BS BIT(14)
+
+struct interp {
+    struct blocks blocks;
+    const struct block *running; /* for the count of instructions up to a fault */
+    uint64_t started;            /* its RIP */
+    bool tracing;                /* every instruction: TRACE_INSN */
+    unsigned recent_next;
+    uint64_t recent[INTERP_RECENT];
+};
+
+static void code_written(void *opaque, gpa_t gpa, unsigned size)
+{
+    struct cpu *cpu = opaque;
+    blocks_note_write(&cpu->interp->blocks, gpa, size);
+    cpu_request(cpu, CPU_REQUEST_CODE);
+}
+
+bool interp_init(struct cpu *cpu)
+{
+    cpu->interp = calloc(1, sizeof(*cpu->interp));
+    if (!cpu->interp || !blocks_init(&cpu->interp->blocks))
+        return false;
+    phys_set_code_listener(cpu->phys, code_written, cpu);
+    return true;
+}
+
+void interp_free(struct cpu *cpu)
+{
+    if (!cpu->interp)
+        return;
+    phys_set_code_listener(cpu->phys, NULL, NULL);
+    blocks_free(&cpu->interp->blocks);
+    free(cpu->interp);
+    cpu->interp = NULL;
+}
+
+void interp_flush(struct cpu *cpu)
+{
+    blocks_note_drop_all(&cpu->interp->blocks);
+    cpu_request(cpu, CPU_REQUEST_CODE);
+    cpu->leave = 1;
+}
+
+unsigned interp_recent(const struct cpu *cpu, uint64_t rip[INTERP_RECENT])
+{
+    const struct interp *interp = cpu->interp;
+    unsigned count = interp->recent_next < INTERP_RECENT ? interp->recent_next : INTERP_RECENT;
+    for (unsigned i = 0; i < count; i++)
+        rip[i] = interp->recent[(interp->recent_next - 1 - i) % INTERP_RECENT];
+    return count;
+}
+
+/* A block cut short by a fault: its instructions before cpu->rip have been executed. */
+static void count_until_fault(struct cpu *cpu)
+{
+    struct interp *interp = cpu->interp;
+    if (!interp->running)
+        return;
+    uint64_t offset = 0;
+    for (unsigned i = 0; i < interp->running->count; i++) {
+        if (interp->started + offset == cpu->rip)
+            break;
+        offset += interp->running->insn[i].insn.length;
+        cpu->stats.instructions++;
+    }
+    interp->running = NULL;
+}
+
+static gva_t linear_rip(const struct cpu *cpu)
+{
+    if (LIKELY(cpu->mode & MODE_FLAT_CS))
+        return cpu->rip;
+    return (uint32_t)(cpu->seg[SEG_CS].base + cpu->rip);
+}
+
+/* What RIP is cut to: EIP outside 64-bit mode. 16-bit code that runs past its limit faults. */
+static uint64_t rip_mask(const struct cpu *cpu)
+{
+    return mode_code(cpu->mode) == DEC_MODE_64 ? ~0ull : UINT32_MAX;
+}
+
+static bool fits_code_segment(const struct cpu *cpu, unsigned length)
+{
+    return cpu->mode & MODE_FLAT_CS || cpu->rip + length - 1 <= cpu->seg[SEG_CS].limit;
+}
+
+static struct block *next_block(struct cpu *cpu)
+{
+    struct interp *interp = cpu->interp;
+    interp->running = NULL;
+    struct block *block = blocks_find(cpu, &interp->blocks, linear_rip(cpu));
+    interp->running = block;
+    interp->started = cpu->rip;
+    interp->recent[interp->recent_next++ % INTERP_RECENT] = cpu->rip;
+    cpu->leave = 0;
+    return block;
+}
+
+/* Only the last instruction of a block, and one that sets leave, may write next_rip. */
+static void run_block(struct cpu *cpu, const struct block *block)
+{
+    const struct interp_insn *in = block->insn;
+    const struct interp_insn *end = in + block->count;
+    const uint64_t mask = rip_mask(cpu);
+    uint64_t rip = cpu->rip;
+    for (;;) {
+        rip = (rip + in->insn.length) & mask;
+        cpu->next_rip = rip;
+        in->handler(cpu, in);
+        in++;
+        if (in == end || UNLIKELY(cpu->leave))
+            break;
+        cpu->rip = rip;
+    }
+    cpu->rip = cpu->next_rip;
+    cpu->stats.instructions += (uint64_t)(in - block->insn);
+}
+
+static void trace_insn(struct cpu *cpu, const struct dec_insn *insn)
+{
+    char text[96];
+    char bytes[2 * DEC_MAX_LENGTH + 1] = "";
+    uint8_t code[DEC_MAX_LENGTH];
+    enum mmu_status status;
+    struct mmu_fault fault;
+    unsigned size = mmu_fetch_bytes(cpu, linear_rip(cpu), code, insn->length, &status, &fault);
+    for (unsigned i = 0; i < size; i++)
+        snprintf(bytes + 2 * i, 3, "%02x", code[i]);
+    if (insn->mode || insn->op || insn->operand_count)
+        dec_format(insn, cpu->rip, text, sizeof(text));
+    else
+        snprintf(text, sizeof(text), "(undefined)");
+    const uint64_t *r = cpu->gpr;
+    trace_print(cpu->trace, TRACE_INSN,
+                "%04x:%016lx %-22s %-40s rax=%lx rcx=%lx rdx=%lx rbx=%lx rsp=%lx rbp=%lx rsi=%lx "
+                "rdi=%lx r8=%lx r9=%lx r10=%lx r11=%lx r12=%lx r13=%lx r14=%lx r15=%lx flags=%lx",
+                cpu->seg[SEG_CS].selector, cpu->rip, bytes, text, r[0], r[1], r[2], r[3], r[4],
+                r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14], r[15],
+                cpu->rflags);
+}
+
+/* Instruction breakpoints (SDM vol. 3, 17.3.1.1): faults before the instruction. */
+static void check_code_breakpoints(struct cpu *cpu)
+{
+    uint64_t hit = 0;
+    uint64_t dr7 = cpu->dr[7];
+    for (unsigned n = 0; n < 4; n++) {
+        bool armed = dr7 >> (2 * n) & 3 && !(dr7 >> (16 + 4 * n) & 3);
+        if (armed && cpu->dr[n] == linear_rip(cpu))
+            hit |= BIT(n);
+    }
+    if (hit)
+        cpu_raise_debug(cpu, hit, false);
+}
+
+/* Executes one instruction with all that hangs on single ones: the interrupt shadow ends after it,
+ * RF covers it, TF traps after it, the trace shows it. */
+static void step(struct cpu *cpu)
+{
+    bool shadow = cpu->interrupt_shadow;
+    bool trap = cpu->rflags & FLAG_TF;
+    cpu->interp->running = NULL;
+    if (cpu->mode & MODE_STEP && !(cpu->rflags & FLAG_RF) && !shadow)
+        check_code_breakpoints(cpu);
+    if (cpu->rflags & FLAG_RF) {
+        cpu->rflags &= ~(uint64_t)FLAG_RF;
+        cpu_update_mode(cpu);
+    }
+    cpu->interrupt_shadow = false;
+    const struct block *block = next_block(cpu);
+    const struct interp_insn *in = &block->insn[0];
+    if (!fits_code_segment(cpu, in->insn.length))
+        cpu_raise_error(cpu, VECTOR_GP, 0);
+    if (cpu->interp->tracing)
+        trace_insn(cpu, &in->insn);
+    cpu->next_rip = (cpu->rip + in->insn.length) & rip_mask(cpu);
+    in->handler(cpu, in);
+    cpu->rip = cpu->next_rip;
+    cpu->stats.instructions++;
+    cpu->interp->running = NULL;
+    /* SYSCALL masks TF before the trap would come. */
+    bool masked = in->insn.op == DEC_OP_SYSCALL && !(cpu->rflags & FLAG_TF);
+    if (trap && !masked && !cpu->interrupt_shadow) {
+        cpu->halted = false;
+        cpu_raise_debug(cpu, DR6_BS, true);
+    }
+}
+
+enum taken { TAKEN_NONE, TAKEN_EVENT, TAKEN_SHUTDOWN };
+
+/* Takes the NMI or interrupt that is due. */
+static enum taken take_interrupt(struct cpu *cpu, uint32_t requests)
+{
+    if (cpu->interrupt_shadow)
+        return TAKEN_NONE;
+    int vector = -1;
+    if (requests & CPU_REQUEST_NMI && !cpu->nmi_blocked) {
+        cpu_clear_request(cpu, CPU_REQUEST_NMI);
+        cpu->nmi_blocked = true;
+        vector = VECTOR_NMI;
+    } else if (requests & CPU_REQUEST_INTR && cpu->rflags & FLAG_IF) {
+        vector = cpu->intc.ops->acknowledge(cpu->intc.opaque);
+    }
+    if (vector < 0)
+        return TAKEN_NONE;
+    cpu->halted = false;
+    return cpu_deliver_interrupt(cpu, (uint8_t)vector) ? TAKEN_EVENT : TAKEN_SHUTDOWN;
+}
+
+/* Between blocks: what cannot wait. False: leave the run loop with *exit. */
+static bool attend(struct cpu *cpu, enum cpu_exit *exit)
+{
+    uint32_t requests = atomic_load(&cpu->requests);
+    if (requests & CPU_REQUEST_CODE) {
+        cpu_clear_request(cpu, CPU_REQUEST_CODE);
+        blocks_drop_written(cpu, &cpu->interp->blocks);
+    }
+    if (requests & CPU_REQUEST_EXIT) {
+        cpu_clear_request(cpu, CPU_REQUEST_EXIT);
+        *exit = CPU_EXIT_REQUEST;
+        return false;
+    }
+    if (requests & CPU_REQUEST_INIT) {
+        cpu_clear_request(cpu, CPU_REQUEST_INIT);
+        cpu_init_signal(cpu);
+    }
+    if (take_interrupt(cpu, requests) == TAKEN_SHUTDOWN) {
+        *exit = CPU_EXIT_SHUTDOWN;
+        return false;
+    }
+    if (cpu->halted) {
+        cpu->stats.halts++;
+        *exit = CPU_EXIT_HALT;
+        return false;
+    }
+    return true;
+}
+
+static bool needs_attention(struct cpu *cpu)
+{
+    return atomic_load_explicit(&cpu->requests, memory_order_relaxed) | cpu->halted;
+}
+
+static bool needs_step(const struct cpu *cpu)
+{
+    return cpu->mode & MODE_STEP || cpu->interrupt_shadow || cpu->interp->tracing;
+}
+
+static enum cpu_exit run_loop(struct cpu *cpu)
+{
+    for (;;) {
+        enum cpu_exit exit;
+        if (UNLIKELY(needs_attention(cpu)) && !attend(cpu, &exit))
+            return exit;
+        if (UNLIKELY(needs_step(cpu))) {
+            step(cpu);
+            continue;
+        }
+        const struct block *block = next_block(cpu);
+        if (UNLIKELY(!fits_code_segment(cpu, block->length)))
+            step(cpu);
+        else
+            run_block(cpu, block);
+    }
+}
+
+enum cpu_exit cpu_run(struct cpu *cpu)
+{
+    cpu->interp->tracing = cpu->trace->mask & TRACE_INSN;
+    cpu->interp->running = NULL;
+    if (setjmp(cpu->fault)) {
+        count_until_fault(cpu);
+        if (!cpu_deliver_exception(cpu))
+            return CPU_EXIT_SHUTDOWN;
+    }
+    return run_loop(cpu);
+}
