@@ -160,7 +160,7 @@ enum mode_bits {
     MODE_LONG = 1 << 8,      /* EFER.LMA */
     MODE_PROTECTED = 1 << 9, /* CR0.PE */
     MODE_VM86 = 1 << 10,
-    MODE_FLAT = 1 << 11, /* DS, ES, SS: base 0, no limit to check */
+    MODE_FLAT = 1 << 11,    /* DS, ES, SS: base 0, no limit to check */
     MODE_FLAT_CS = 1 << 12, /* CS likewise; always in 64-bit mode */
     MODE_PAGING = 1 << 13,
     MODE_STEP = 1 << 14,      /* TF, RF or armed code breakpoints: one instruction at a time */
