@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { IN_QUEUE = 4096, CHUNK = 4096, DRAIN_MS = 1000 };
+enum { IN_QUEUE = 4096, CHUNK = 4096, TERMINAL_CHUNK = 256, DRAIN_MS = 1000 };
 
 static void pump(struct chardev *chardev);
 
@@ -121,7 +121,8 @@ static void flush(struct chardev *chardev)
 {
     uint8_t bytes[CHUNK];
     bus_lock(chardev->bus);
-    size_t count = chardev->out_fd < 0 ? 0 : byte_queue_peek(&chardev->out, bytes, sizeof(bytes));
+    size_t max = chardev->out_is_terminal ? TERMINAL_CHUNK : CHUNK; /* both within a millisecond */
+    size_t count = chardev->out_fd < 0 ? 0 : byte_queue_peek(&chardev->out, bytes, max);
     bus_unlock(chardev->bus);
     if (!count)
         return;
