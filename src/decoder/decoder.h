@@ -6,7 +6,7 @@
 #include "decoder/insn.h"
 
 /* Decodes the instruction at bytes[0, size). On DEC_OK fills *insn; otherwise *insn is unspecified.
- * Reads no byte past the instruction's last. */
+ * Reads nothing outside bytes[0, size). */
 enum dec_status dec_decode(const uint8_t *bytes, size_t size, enum dec_mode mode,
                            struct dec_insn *insn);
 

@@ -51,14 +51,15 @@ enum dec_method {
     METHOD_VVVV,
     METHOD_OPCODE, /* the opcode's low bits */
     METHOD_FIXED,  /* implied by the opcode */
-    METHOD_IS4,    /* the high bits of an immediate byte */
+    /* Those above are registers, or the memory that modrm names. */
+    METHOD_OFFSET, /* memory at an absolute offset */
+    METHOD_IS4,    /* the register in the high bits of an immediate byte */
     METHOD_IMM,    /* zero-extended */
     METHOD_SIMM,   /* sign-extended */
     METHOD_IMM2,   /* the second immediate */
     METHOD_ONE,    /* the constant 1 */
     METHOD_REL,
     METHOD_FAR,
-    METHOD_OFFSET, /* memory at an absolute offset */
 };
 
 /* Operands: SPEC(name, method, kind of register, size in a register, size in memory). First those
