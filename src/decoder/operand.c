@@ -108,21 +108,15 @@ static inline bool read_mem(struct decoder *d, uint32_t rules)
     return fetch_signed(d, mod * mod, &mem->disp); /* 0, 1 or 4 bytes */
 }
 
-/* The registers that the encoding names, by enum dec_method. */
-struct numbers {
-    uint8_t of[METHOD_FIXED];
-};
-
-static inline struct numbers register_numbers(const struct dec_insn *insn)
+/* The registers that the encoding names, a byte for each enum dec_method. */
+static inline uint64_t register_numbers(const struct dec_insn *insn)
 {
-    uint8_t rm = modrm_rm(insn->modrm) | (insn->rex & DEC_REX_B) << 3;
-    return (struct numbers){{
-        [METHOD_RM] = rm,
-        [METHOD_RM_REG] = rm,
-        [METHOD_REG] = modrm_reg(insn->modrm) | (insn->rex & DEC_REX_R) << 1,
-        [METHOD_VVVV] = insn->vvvv,
-        [METHOD_OPCODE] = (insn->opcode & 7) | (insn->rex & DEC_REX_B) << 3,
-    }};
+    uint64_t b = (insn->rex & DEC_REX_B) << 3, r = (insn->rex & DEC_REX_R) << 1;
+    uint64_t rm = modrm_rm(insn->modrm) | b, reg = modrm_reg(insn->modrm) | r;
+    uint64_t opcode = (insn->opcode & 7) | b, vvvv = insn->vvvv;
+
+    return rm << 8 * METHOD_RM | rm << 8 * METHOD_RM_REG | reg << 8 * METHOD_REG |
+           vvvv << 8 * METHOD_VVVV | opcode << 8 * METHOD_OPCODE;
 }
 
 /* Registers of which not all numbers mean what they say. */
@@ -263,7 +257,7 @@ enum dec_status dec_read_operands(struct decoder *d, const struct dec_entry *ent
     const unsigned plain =
         1 << DEC_OPERAND_NONE | 1 << DEC_OPERAND_GPR | 1 << DEC_OPERAND_VEC | 1 << DEC_OPERAND_MEM;
     bool has_rex = insn->prefixes & DEC_PREFIX_REX;
-    struct numbers numbers = register_numbers(insn);
+    uint64_t numbers = register_numbers(insn);
     unsigned count = 0;
 
     for (; count < DEC_MAX_OPERANDS && entry->operand[count]; count++) {
@@ -285,7 +279,8 @@ enum dec_status dec_read_operands(struct decoder *d, const struct dec_entry *ent
         }
         if (UNLIKELY(spec->method == METHOD_RM_MEM))
             return DEC_UNDEFINED;
-        operand->reg = spec->method == METHOD_FIXED ? spec->mem_size : numbers.of[spec->method];
+        operand->reg =
+            spec->method == METHOD_FIXED ? spec->mem_size : numbers >> 8 * spec->method & 15;
         if (UNLIKELY(!(plain >> operand->kind & 1) || (operand->size == 1 && !has_rex))) {
             enum dec_status status = check_register(operand);
             if (status != DEC_OK)
