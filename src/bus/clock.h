@@ -65,20 +65,18 @@ static inline uint64_t clock_scale(uint64_t value, uint64_t numerator, uint64_t 
     return (uint64_t)((unsigned __int128)value * numerator / denominator);
 }
 
-/* The first tick of the grid origin + k * numerator / denominator ns (k = 1, 2, ...; neither is 0)
- * that lies after now, at least CLOCK_MIN_INTERVAL after it where ticks are denser: when a periodic
- * timer is to fire next. Ticks that were missed are skipped, as edges on a line would merge. origin
- * counts modulo 2^64: it may lie before the guest's start. */
+/* The first tick of the grid origin + k * numerator / denominator ns (k = 1, 2, ...; neither is 0;
+ * rounded up to whole ns) that lies after now, at least CLOCK_MIN_INTERVAL after it where ticks are
+ * denser: when a periodic timer is to fire next. Ticks that were missed are skipped, as edges on a
+ * line would merge. origin counts modulo 2^64: it may lie before the guest's start. */
 static inline uint64_t clock_next_tick(uint64_t origin, uint64_t numerator, uint64_t denominator,
                                        uint64_t now)
 {
     if (numerator / denominator < CLOCK_MIN_INTERVAL)
         now += CLOCK_MIN_INTERVAL;
     uint64_t elapsed = (int64_t)(now - origin) < 0 ? 0 : now - origin;
-    uint64_t ticks = clock_scale(elapsed, denominator, numerator);
-    uint64_t next = origin + clock_scale(ticks + 1, numerator, denominator);
-    /* Rounding down may leave it at now itself. */
-    return next > now ? next : origin + clock_scale(ticks + 2, numerator, denominator);
+    unsigned __int128 ticks = (unsigned __int128)elapsed * denominator / numerator + 1;
+    return origin + (uint64_t)((ticks * numerator + denominator - 1) / denominator);
 }
 
 #endif

@@ -149,12 +149,12 @@ Test(clock, host_clock_stands_until_started)
 
 Test(clock, next_tick)
 {
-    /* 3 ticks in 100 us: at 33333, 66666, 100000, 133333. */
-    cr_expect_eq(clock_next_tick(0, 100000, 3, 0), 33333);
-    cr_expect_eq(clock_next_tick(0, 100000, 3, 33332), 33333);
-    cr_expect_eq(clock_next_tick(0, 100000, 3, 33333), 66666);
+    /* 3 ticks in 100 us: at 33334, 66667, 100000, 133334. */
+    cr_expect_eq(clock_next_tick(0, 100000, 3, 0), 33334);
+    cr_expect_eq(clock_next_tick(0, 100000, 3, 33333), 33334);
+    cr_expect_eq(clock_next_tick(0, 100000, 3, 33334), 66667);
     cr_expect_eq(clock_next_tick(0, 100000, 3, 99999), 100000);
-    cr_expect_eq(clock_next_tick(7, 100000, 3, 100007), 133340);
+    cr_expect_eq(clock_next_tick(7, 100000, 3, 100007), 133341);
     cr_expect_eq(clock_next_tick(500, 20000, 1, 20), 20500, "before the first tick");
     /* Denser than the host serves. */
     cr_expect_eq(clock_next_tick(0, 7, 1, 0), 10003);

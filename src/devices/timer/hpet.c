@@ -64,12 +64,13 @@ static uint64_t timer_period(const struct hpet_timer *timer)
     return timer->config & TIMER_PERIODIC ? timer->period & timer_mask(timer) : 0;
 }
 
-/* Moves a periodic comparator past the counter, as its matches did. */
+/* Moves a periodic comparator past the counter, as its matches did; not while software is writing
+ * it, perhaps in halves. */
 static void timer_settle(struct hpet_timer *timer, uint64_t counter)
 {
     uint64_t mask = timer_mask(timer), period = timer_period(timer);
     uint64_t behind = (counter - timer->comparator) & mask;
-    if (period && behind <= mask / 2)
+    if (period && behind <= mask / 2 && !(timer->config & TIMER_SET_VALUE))
         timer->comparator = (timer->comparator + (behind / period + 1) * period) & mask;
 }
 
