@@ -3,7 +3,13 @@
 #include "machine/acpi.h"
 
 #include "base/bits.h"
-#include "machine/board_ports.h"
+#include "devices/irq/ioapic.h"
+#include "devices/irq/lapic.h"
+#include "devices/misc/reset_control.h"
+#include "devices/timer/acpi_pm.h"
+#include "devices/timer/hpet.h"
+#include "devices/timer/mc146818.h"
+#include "machine/board.h"
 #include "machine/memory_map.h"
 #include "mmu/phys.h"
 
@@ -167,25 +173,25 @@ static void put_fadt(struct builder *builder)
     struct acpi_fadt fadt = {
         .facs = (uint32_t)facs_at,
         .dsdt = (uint32_t)dsdt_at,
-        .sci_interrupt = SCI_IRQ,
-        .smi_command = PORT_SMI_COMMAND,
+        .sci_interrupt = BOARD_SCI_IRQ,
+        .smi_command = ACPI_SMI_PORT,
         .acpi_enable = ACPI_ENABLE_COMMAND,
         .acpi_disable = ACPI_DISABLE_COMMAND,
-        .pm1a_event = PORT_PM_BASE,
-        .pm1a_control = PORT_PM_BASE + 4,
-        .pm_timer = PORT_PM_BASE + 8,
-        .gpe0 = PORT_GPE0,
+        .pm1a_event = ACPI_PM1_EVENT_PORT,
+        .pm1a_control = ACPI_PM1_CONTROL_PORT,
+        .pm_timer = ACPI_PM_TIMER_PORT,
+        .gpe0 = ACPI_GPE0_PORT,
         .pm1_event_length = 4,
         .pm1_control_length = 2,
         .pm_timer_length = 4,
         .gpe0_length = 4,
         .c2_latency = 0xfff, /* no C2 and C3 */
         .c3_latency = 0xfff,
-        .century = CMOS_CENTURY,
+        .century = MC146818_CENTURY,
         .boot_architecture = FADT_ARCH_LEGACY_DEVICES | FADT_ARCH_8042 | FADT_ARCH_NO_VGA,
         .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_SLEEP_BUTTON_IS_DEVICE | FADT_RESET_REGISTER,
-        .reset_register = {ACPI_SPACE_IO, 8, 0, 1, PORT_RESET_CONTROL},
-        .reset_value = RESET_CONTROL_HARD,
+        .reset_register = {ACPI_SPACE_IO, 8, 0, 1, BOARD_RESET_PORT},
+        .reset_value = BOARD_RESET_VALUE,
         .x_dsdt = dsdt_at,
     };
     list(builder, put_table(builder, "FACP", 3, &fadt, sizeof(fadt)));
@@ -210,7 +216,7 @@ static void put_madt(struct builder *builder, unsigned cpus)
 
     const struct acpi_madt_override overrides[] = {
         {2, sizeof(overrides[0]), 0, 0, 2, 0}, /* the PIT is wired to input 2 */
-        {2, sizeof(overrides[0]), 0, SCI_IRQ, SCI_IRQ, MADT_LEVEL_HIGH},
+        {2, sizeof(overrides[0]), 0, BOARD_SCI_IRQ, BOARD_SCI_IRQ, MADT_LEVEL_HIGH},
     };
     memcpy(table + size, overrides, sizeof(overrides));
     size += sizeof(overrides);
@@ -230,7 +236,7 @@ static void put_hpet(struct builder *builder)
         uint16_t minimum_tick;
         uint8_t protection;
     } __attribute__((packed)) hpet = {
-        .id = 0x8086a201, /* vendor, legacy routing, 64-bit counter, three comparators */
+        .id = HPET_ID,
         .address = {ACPI_SPACE_MEMORY, 64, 0, 0, HPET_BASE},
     };
     list(builder, put_table(builder, "HPET", 1, &hpet, sizeof(hpet)));

@@ -24,10 +24,6 @@
 #define HIGH_BASE (1 * MIB)
 
 #define LOW_RAM_LIMIT (3 * GIB) /* RAM beyond it goes on at 4 GiB */
-#define PCI_HOLE_BASE LOW_RAM_LIMIT
-#define IOAPIC_BASE 0xfec00000ull
-#define HPET_BASE 0xfed00000ull
-#define LAPIC_BASE 0xfee00000ull
 #define HIGH_RAM_BASE (4 * GIB)
 
 #define MEMORY_MIN (4 * MIB)

@@ -22,14 +22,28 @@ static void *vcpu_main(void *opaque)
     }
 }
 
-bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, vcpu_stopped_fn *stopped, void *opaque,
-                struct error *error)
+void vcpu_init(struct vcpu *vcpu)
 {
-    vcpu->cpu = cpu;
-    vcpu->stopped = stopped;
-    vcpu->opaque = opaque;
+    *vcpu = (struct vcpu){0};
     pthread_mutex_init(&vcpu->lock, NULL);
     pthread_cond_init(&vcpu->work, NULL);
+}
+
+void vcpu_free(struct vcpu *vcpu)
+{
+    pthread_cond_destroy(&vcpu->work);
+    pthread_mutex_destroy(&vcpu->lock);
+}
+
+void vcpu_attach(struct vcpu *vcpu, struct cpu *cpu)
+{
+    vcpu->cpu = cpu;
+}
+
+bool vcpu_start(struct vcpu *vcpu, vcpu_stopped_fn *stopped, void *opaque, struct error *error)
+{
+    vcpu->stopped = stopped;
+    vcpu->opaque = opaque;
     int status = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
     if (status != 0)
         return error_set(error, "the vCPU's thread cannot be started: %s", strerror(status));
@@ -40,12 +54,12 @@ bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, vcpu_stopped_fn *stopped, vo
 void vcpu_join(struct vcpu *vcpu)
 {
     pthread_join(vcpu->thread, NULL);
-    pthread_cond_destroy(&vcpu->work);
-    pthread_mutex_destroy(&vcpu->lock);
 }
 
 void vcpu_request(struct vcpu *vcpu, enum cpu_request request, bool on)
 {
+    if (!vcpu->cpu)
+        return;
     if (!on) {
         cpu_clear_request(vcpu->cpu, request);
         return;

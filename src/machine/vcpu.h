@@ -20,8 +20,12 @@ struct vcpu {
     pthread_cond_t work;
 };
 
-bool vcpu_start(struct vcpu *vcpu, struct cpu *cpu, vcpu_stopped_fn *stopped, void *opaque,
-                struct error *error);
+void vcpu_init(struct vcpu *vcpu);
+void vcpu_free(struct vcpu *vcpu);
+/* Before this requests go nowhere. */
+void vcpu_attach(struct vcpu *vcpu, struct cpu *cpu);
+
+bool vcpu_start(struct vcpu *vcpu, vcpu_stopped_fn *stopped, void *opaque, struct error *error);
 /* Waits for the thread's end, which `stopped` decides. */
 void vcpu_join(struct vcpu *vcpu);
 

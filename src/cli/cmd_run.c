@@ -1,0 +1,139 @@
+#include "cli/commands.h"
+
+#include "base/log.h"
+#include "cli/options.h"
+#include "host/loop.h"
+#include "machine/vm.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+struct run {
+    struct run_options options;
+    struct loop *loop;
+    struct vm *vm;
+    int signals; /* a signalfd of SIGINT and SIGTERM */
+    bool asked;  /* the power button has been pressed by a signal */
+};
+
+static void on_signal(void *opaque, int fd, short events)
+{
+    (void)events;
+    struct run *run = opaque;
+    struct signalfd_siginfo info;
+    if (read(fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    if (run->asked) {
+        vm_end(run->vm);
+        return;
+    }
+    run->asked = true;
+    vm_press_power_button(run->vm);
+}
+
+/* Before any thread starts, so that all inherit the mask. */
+static bool watch_signals(struct run *run, struct error *error)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (run->signals < 0 || !loop_watch(run->loop, run->signals, POLLIN, on_signal, run))
+        return error_set(error, "signals cannot be watched: %s", strerror(errno));
+    return true;
+}
+
+static bool open_trace(struct run_options *options, struct error *error)
+{
+    options->vm.trace.out = stderr;
+    if (!options->trace_file)
+        return true;
+    options->vm.trace.out = fopen(options->trace_file, "we");
+    return options->vm.trace.out || error_set(error, "--trace-file %s: cannot be written: %s",
+                                              options->trace_file, strerror(errno));
+}
+
+static bool write_stats(const struct run *run, struct error *error)
+{
+    if (!run->options.stats)
+        return true;
+    const char *path = run->options.stats_file;
+    if (!path) {
+        vm_print_stats(run->vm, stderr, false);
+        return true;
+    }
+    FILE *out = fopen(path, "we");
+    if (out) {
+        vm_print_stats(run->vm, out, true);
+        if (fclose(out) == 0)
+            return true;
+    }
+    return error_set(error, "--stats=%s: cannot be written: %s", path, strerror(errno));
+}
+
+static int exit_status(const struct vm_result *result)
+{
+    switch (result->end) {
+    case VM_DIED:
+        return EXIT_GUEST_DIED;
+    case VM_DEBUG_EXIT:
+        return (int)result->status;
+    default:
+        return EXIT_GUEST_DONE;
+    }
+}
+
+/* Runs the guest; the caller frees what run holds. */
+static bool run_guest(struct run *run, int *status, struct error *error)
+{
+    if (!open_trace(&run->options, error))
+        return false;
+    run->loop = loop_create();
+    if (!run->loop)
+        return error_set(error, "the event loop cannot be made: %s", strerror(errno));
+    if (!watch_signals(run, error))
+        return false;
+    run->vm = vm_create(&run->options.vm, run->loop, error);
+    struct vm_result result;
+    if (!run->vm || !vm_run(run->vm, &result, error))
+        return false;
+    if (result.end == VM_DIED)
+        vm_report_death(run->vm, stderr);
+    *status = exit_status(&result);
+    return write_stats(run, error);
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct run run = {.signals = -1};
+    struct error error;
+    int status = EXIT_HOST_ERROR;
+    if (!options_parse_run(argc, argv, &run.options, &error)) {
+        log_error("%s", error.text);
+        return EXIT_HOST_ERROR;
+    }
+    if (run.options.help) {
+        fputs(options_run_help(), stdout);
+        return 0;
+    }
+    if (!run_guest(&run, &status, &error)) {
+        status = EXIT_HOST_ERROR;
+        log_error("%s", error.text);
+    }
+    if (run.vm)
+        vm_destroy(run.vm);
+    if (run.signals >= 0)
+        close(run.signals);
+    if (run.loop)
+        loop_destroy(run.loop);
+    if (run.options.trace_file && run.options.vm.trace.out)
+        fclose(run.options.vm.trace.out);
+    return status;
+}

@@ -1,0 +1,210 @@
+#include "cli/options.h"
+
+#include "machine/memory_map.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum option_id {
+    OPT_KERNEL = 256,
+    OPT_INITRD,
+    OPT_APPEND,
+    OPT_MEMORY,
+    OPT_CPUS,
+    OPT_CPU,
+    OPT_ENGINE,
+    OPT_SERIAL,
+    OPT_DEBUGCON,
+    OPT_DISPLAY,
+    OPT_NO_REBOOT,
+    OPT_DEBUG_EXIT,
+    OPT_STATS,
+    OPT_TRACE,
+    OPT_TRACE_FILE,
+    OPT_HELP,
+};
+
+static const struct option run_options[] = {
+    {"kernel", required_argument, NULL, OPT_KERNEL},
+    {"initrd", required_argument, NULL, OPT_INITRD},
+    {"append", required_argument, NULL, OPT_APPEND},
+    {"memory", required_argument, NULL, OPT_MEMORY},
+    {"cpus", required_argument, NULL, OPT_CPUS},
+    {"cpu", required_argument, NULL, OPT_CPU},
+    {"engine", required_argument, NULL, OPT_ENGINE},
+    {"serial", required_argument, NULL, OPT_SERIAL},
+    {"debugcon", required_argument, NULL, OPT_DEBUGCON},
+    {"display", required_argument, NULL, OPT_DISPLAY},
+    {"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
+    {"debug-exit", no_argument, NULL, OPT_DEBUG_EXIT},
+    {"stats", optional_argument, NULL, OPT_STATS},
+    {"trace", required_argument, NULL, OPT_TRACE},
+    {"trace-file", required_argument, NULL, OPT_TRACE_FILE},
+    {"help", no_argument, NULL, OPT_HELP},
+    {0},
+};
+
+const char *options_run_help(void)
+{
+    return "Usage: doppel run --kernel FILE [OPTION]...\n"
+           "\n"
+           "Runs a guest: a Linux bzImage, or an ELF kernel (PVH, Multiboot, or plain).\n"
+           "\n"
+           "  --kernel FILE       the guest's kernel\n"
+           "  --initrd FILE       its initial RAM disk, or Multiboot module\n"
+           "  --append TEXT       its command line\n"
+           "  --memory SIZE       RAM, as 512M or 2G (default 512M)\n"
+           "  --cpus 1            number of CPUs; there can be one\n"
+           "  --cpu MODEL         v1, v2, v3 (x86-64 levels) or host (default: the best that\n"
+           "                      this host can run)\n"
+           "  --engine interp     how guest code runs: the interpreter\n"
+           "  --serial TARGET     COM1: stdio (default), none, file:PATH, unix:PATH\n"
+           "  --debugcon TARGET   the debug console at port 0xe9, to the same kinds of target\n"
+           "  --display none      no display\n"
+           "  --no-reboot         a reset ends the guest instead of restarting it\n"
+           "  --debug-exit        port 0xf4 ends the guest with exit status (value << 1) | 1,\n"
+           "                      and the pc-testdev device is there\n"
+           "  --stats[=FILE]      at the end, counters on standard error, or as JSON in FILE\n"
+           "  --trace=LIST        what the guest does, as lines on standard error: any of\n"
+           "                      insn, exception, interrupt, port, mmio, pagefault, msr,\n"
+           "                      device, all, separated by commas\n"
+           "  --trace-file FILE   write the trace to FILE\n"
+           "  --help              this text\n"
+           "\n"
+           "With --serial stdio on a terminal, Ctrl-A x ends the guest and Ctrl-A h lists more\n"
+           "keys. SIGTERM and SIGINT press the power button; a second one ends the guest.\n"
+           "\n"
+           "Exit status: 0 when the guest powers off (or resets, under --no-reboot), 1 on a usage\n"
+           "or host error, 2 when the guest dies (triple fault), or what --debug-exit gives.\n"
+           "\n"
+           "Example:\n"
+           "  doppel run --kernel vmlinuz --initrd initrd.gz --append console=ttyS0\n";
+}
+
+/* "512M", "2G", "65536K", plain bytes. */
+static bool parse_memory(const char *text, uint64_t *bytes, struct error *error)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    unsigned shift = 0;
+    if (*end == 'K' || *end == 'k')
+        shift = 10;
+    else if (*end == 'M' || *end == 'm')
+        shift = 20;
+    else if (*end == 'G' || *end == 'g')
+        shift = 30;
+    if (shift)
+        end++;
+    if (errno || end == text || *end || *text == '-' || value > UINT64_MAX >> shift)
+        return error_set(error, "--memory %s: is not a size; write it as 512M or 2G", text);
+    *bytes = (uint64_t)value << shift;
+    if (*bytes < MEMORY_MIN || *bytes % (1 * MIB))
+        return error_set(error, "--memory %s: must be whole MiB and at least %llu MiB", text,
+                         MEMORY_MIN / MIB);
+    uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (*bytes > host)
+        return error_set(error, "--memory %s: this host has %llu MiB in all; give less", text,
+                         (unsigned long long)(host / MIB));
+    return true;
+}
+
+static bool parse_trace(const char *list, struct run_options *options, struct error *error)
+{
+    const char *bad;
+    if (trace_parse(list, &options->vm.trace.mask, &bad))
+        return true;
+    return error_set(error, "--trace: \"%.*s\" is unknown; known are %s", (int)strcspn(bad, ","),
+                     bad, trace_names());
+}
+
+/* For options that have one value so far. */
+static bool parse_only(const char *option, const char *value, const char *only, struct error *error)
+{
+    return !strcmp(value, only) ||
+           error_set(error, "--%s %s: is not offered; the only value is %s", option, value, only);
+}
+
+static bool apply(int id, const char *value, struct run_options *options, struct error *error)
+{
+    struct vm_config *vm = &options->vm;
+    switch (id) {
+    case OPT_KERNEL:
+        vm->kernel = value;
+        return true;
+    case OPT_INITRD:
+        vm->initrd = value;
+        return true;
+    case OPT_APPEND:
+        vm->append = value;
+        return true;
+    case OPT_MEMORY:
+        return parse_memory(value, &vm->memory, error);
+    case OPT_CPUS:
+        return parse_only("cpus", value, "1", error);
+    case OPT_CPU:
+        vm->cpu_model = value;
+        return true;
+    case OPT_ENGINE:
+        return parse_only("engine", value, "interp", error);
+    case OPT_SERIAL:
+        vm->serial = value;
+        return true;
+    case OPT_DEBUGCON:
+        vm->debugcon = value;
+        return true;
+    case OPT_DISPLAY:
+        return parse_only("display", value, "none", error);
+    case OPT_NO_REBOOT:
+        vm->no_reboot = true;
+        return true;
+    case OPT_DEBUG_EXIT:
+        vm->debug_exit = true;
+        return true;
+    case OPT_STATS:
+        options->stats = true;
+        options->stats_file = value;
+        return true;
+    case OPT_TRACE:
+        return parse_trace(value, options, error);
+    case OPT_TRACE_FILE:
+        options->trace_file = value;
+        return true;
+    default:
+        options->help = true;
+        return true;
+    }
+}
+
+bool options_parse_run(int argc, char **argv, struct run_options *options, struct error *error)
+{
+    *options = (struct run_options){
+        .vm = {.append = "", .memory = 512 * MIB, .serial = "stdio"},
+    };
+    optind = 0; /* glibc: start afresh */
+    opterr = 0;
+    int id;
+    while ((id = getopt_long(argc, argv, "+:", run_options, NULL)) != -1) {
+        if (id == '?')
+            return error_set(error,
+                             "%s: unknown option, or one that takes no value; see doppel "
+                             "run --help",
+                             argv[optind - 1]);
+        if (id == ':')
+            return error_set(error, "%s: needs a value; see doppel run --help", argv[optind - 1]);
+        if (!apply(id, optarg, options, error))
+            return false;
+    }
+    if (options->help)
+        return true;
+    if (optind < argc)
+        return error_set(error, "%s: is not an option; see doppel run --help", argv[optind]);
+    if (!options->vm.kernel)
+        return error_set(error, "--kernel is missing; see doppel run --help");
+    if (options->trace_file && !options->vm.trace.mask)
+        return error_set(error, "--trace-file needs --trace=LIST");
+    return true;
+}

@@ -1,0 +1,29 @@
+/* The command line of `doppel run`. */
+#ifndef DOPPEL_CLI_OPTIONS_H
+#define DOPPEL_CLI_OPTIONS_H
+
+#include "base/error.h"
+#include "machine/vm.h"
+
+/* The process's exit statuses; --debug-exit adds the guest's own. */
+enum exit_status {
+    EXIT_GUEST_DONE = 0, /* powered off, or reset under --no-reboot */
+    EXIT_HOST_ERROR = 1, /* usage, files, memory */
+    EXIT_GUEST_DIED = 2,
+};
+
+struct run_options {
+    struct vm_config vm;
+    const char *trace_file; /* NULL: standard error */
+    bool stats;
+    const char *stats_file; /* NULL: standard error, as a table */
+    bool help;
+};
+
+/* Parses argv[1..]. Strings in *options point into argv. */
+bool options_parse_run(int argc, char **argv, struct run_options *options, struct error *error);
+
+/* What `doppel run --help` prints. */
+const char *options_run_help(void);
+
+#endif

@@ -1,0 +1,374 @@
+#include "machine/board.h"
+
+#include "bus/bus.h"
+#include "devices/char/debugcon.h"
+#include "devices/char/uart16550.h"
+#include "devices/input/i8042.h"
+#include "devices/input/ps2_keyboard.h"
+#include "devices/input/ps2_mouse.h"
+#include "devices/irq/apic_bus.h"
+#include "devices/irq/i8259.h"
+#include "devices/irq/ioapic.h"
+#include "devices/irq/lapic.h"
+#include "devices/misc/debug_exit.h"
+#include "devices/misc/pc_testdev.h"
+#include "devices/misc/port92.h"
+#include "devices/misc/reset_control.h"
+#include "devices/timer/acpi_pm.h"
+#include "devices/timer/hpet.h"
+#include "devices/timer/i8254.h"
+#include "devices/timer/mc146818.h"
+#include "machine/memory_map.h"
+
+#include <stdlib.h>
+
+enum {
+    PORT_I8042_DATA = 0x60,
+    PORT_I8042_COMMAND = 0x64,
+    PORT_PORT92 = 0x92,
+    PORT_TESTDEV = 0xe0,
+    PORT_TESTDEV_FLUSH = 0xe4,
+    PORT_DEBUGCON = 0xe9,
+    PORT_DEBUG_EXIT = 0xf4,
+    PORT_COM1 = 0x3f8,
+    PORT_TESTDEV_IRQ = 0x2000,
+    TESTDEV_MEMORY_BASE = 0xff000000,
+};
+
+struct board {
+    struct board_config config;
+    struct apic_bus *apic_bus;
+    struct lapic *lapic;
+    uint64_t lapic_base; /* where its page is mapped; 0 while it is not */
+    struct ioapic *ioapic;
+    struct i8259 *pics;
+    struct i8254 *pit;
+    struct hpet *hpet;
+    struct mc146818 *rtc;
+    struct acpi_pm *pm;
+    struct uart16550 *com1;
+    struct ps2_keyboard *keyboard;
+    struct ps2_mouse *mouse;
+    struct i8042 *i8042;
+    struct pc_testdev *testdev;
+    struct port92 port92;
+    struct reset_control reset_control;
+    struct debug_exit debug_exit;
+};
+
+/* --- Wires */
+
+/* An ISA interrupt goes to both interrupt controllers. */
+static void set_isa_irq(void *opaque, unsigned irq, bool level)
+{
+    struct board *board = opaque;
+    i8259_set_irq(board->pics, irq, level);
+    ioapic_set_irq(board->ioapic, irq == BOARD_PIT_IRQ ? BOARD_PIT_IOAPIC_INPUT : irq, level);
+}
+
+static struct irq_line isa_irq(struct board *board, unsigned irq)
+{
+    return (struct irq_line){set_isa_irq, board, irq};
+}
+
+static void set_lint0(void *opaque, unsigned input, bool level)
+{
+    struct board *board = opaque;
+    (void)input;
+    lapic_set_lint(board->lapic, 0, level);
+}
+
+static void reset_machine(void *opaque, unsigned input, bool level)
+{
+    struct board *board = opaque;
+    (void)input;
+    if (level)
+        board->config.events.reset(board->config.events.opaque);
+}
+
+static void power_off(void *opaque)
+{
+    struct board *board = opaque;
+    board->config.events.power_off(board->config.events.opaque);
+}
+
+static void exit_with(void *opaque, int status)
+{
+    struct board *board = opaque;
+    board->config.events.debug_exit(board->config.events.opaque, (unsigned)status);
+}
+
+static uint64_t read_tsc(void *opaque)
+{
+    struct board *board = opaque;
+    return board->config.events.tsc(board->config.events.opaque);
+}
+
+static int acknowledge_pics(void *opaque)
+{
+    struct board *board = opaque;
+    return i8259_acknowledge(board->pics);
+}
+
+/* The local APIC's page follows IA32_APIC_BASE. Where another device is, it cannot be seen. */
+static void move_lapic(void *opaque, uint64_t base, bool visible)
+{
+    struct board *board = opaque;
+    struct bus *bus = board->config.bus;
+    const char *other;
+    if (board->lapic_base)
+        bus_unmap(bus, BUS_MMIO, board->lapic_base);
+    board->lapic_base = 0;
+    if (visible && bus_map(bus, BUS_MMIO, base, LAPIC_SIZE, &lapic_ops, board->lapic, &other))
+        board->lapic_base = base;
+}
+
+/* --- Creation, in the order of who needs whom. Each says whether the host had memory. */
+
+static bool create_interrupt_controllers(struct board *board)
+{
+    const struct board_config *config = &board->config;
+    board->apic_bus = apic_bus_create();
+    if (!board->apic_bus)
+        return false;
+    board->ioapic = ioapic_create(&(struct ioapic_config){.apic_bus = board->apic_bus});
+    board->lapic = lapic_create(&(struct lapic_config){
+        .bootstrap = true,
+        .physical_bits = config->physical_bits,
+        .bus = config->bus,
+        .clock = config->clock,
+        .apic_bus = board->apic_bus,
+        .intr = config->intr,
+        .nmi = config->nmi,
+        .init = config->init,
+        .tsc = read_tsc,
+        .cpu = board,
+        .extint = acknowledge_pics,
+        .pic = board,
+        .move = move_lapic,
+        .board = board,
+    });
+    if (!board->ioapic || !board->lapic)
+        return false;
+    board->pics = i8259_create(&(struct i8259_config){.intr = {set_lint0, board, 0}});
+    return board->pics;
+}
+
+static bool create_timers(struct board *board)
+{
+    struct clock *clock = board->config.clock;
+    board->pit = i8254_create(&(struct i8254_config){clock, isa_irq(board, BOARD_PIT_IRQ)});
+    board->rtc = mc146818_create(&(struct mc146818_config){
+        .clock = clock,
+        .irq = isa_irq(board, BOARD_RTC_IRQ),
+        .epoch = mc146818_host_time(),
+    });
+    board->pm = acpi_pm_create(&(struct acpi_pm_config){
+        .bus = board->config.bus,
+        .clock = clock,
+        .sci = isa_irq(board, BOARD_SCI_IRQ),
+        .power_off = power_off,
+        .opaque = board,
+    });
+    if (!board->pit || !board->rtc || !board->pm)
+        return false;
+    board->hpet = hpet_create(&(struct hpet_config){
+        .clock = clock,
+        .ioapic = {ioapic_set_irq, board->ioapic, 0},
+        .routes = 0x00f00000, /* inputs 20 to 23, which nothing else uses */
+        .irq0 = isa_irq(board, BOARD_PIT_IRQ),
+        .irq8 = isa_irq(board, BOARD_RTC_IRQ),
+        .replaces = {{i8254_set_replaced, board->pit, 0}, {mc146818_set_replaced, board->rtc, 0}},
+    });
+    return board->hpet;
+}
+
+static bool create_input(struct board *board)
+{
+    board->keyboard = ps2_keyboard_create();
+    board->mouse = ps2_mouse_create();
+    if (!board->keyboard || !board->mouse)
+        return false;
+    board->i8042 = i8042_create(&(struct i8042_config){
+        .clock = board->config.clock,
+        .keyboard = ps2_keyboard_device(board->keyboard),
+        .mouse = ps2_mouse_device(board->mouse),
+        .keyboard_irq = isa_irq(board, BOARD_KEYBOARD_IRQ),
+        .mouse_irq = isa_irq(board, BOARD_MOUSE_IRQ),
+        .reset = {reset_machine, board, 0},
+    });
+    board->port92.reset = board->reset_control.reset = (struct irq_line){reset_machine, board, 0};
+    return board->i8042;
+}
+
+static bool create_serial(struct board *board)
+{
+    board->com1 = uart16550_create(&(struct uart16550_config){
+        .clock = board->config.clock,
+        .chardev = board->config.serial,
+        .irq = isa_irq(board, BOARD_COM1_IRQ),
+    });
+    return board->com1;
+}
+
+static bool create_test_devices(struct board *board)
+{
+    if (!board->config.events.debug_exit)
+        return true;
+    board->debug_exit = (struct debug_exit){exit_with, board};
+    struct irq_line lines[PC_TESTDEV_LINES];
+    for (unsigned i = 0; i < PC_TESTDEV_LINES; i++)
+        lines[i] = i < 16 ? isa_irq(board, i) : (struct irq_line){ioapic_set_irq, board->ioapic, i};
+    board->testdev = pc_testdev_create(lines);
+    return board->testdev;
+}
+
+/* --- Mapping */
+
+struct mapping {
+    enum bus_space space;
+    uint64_t base, size;
+    const struct bus_ops *ops;
+    void *device; /* NULL: the device is not there */
+};
+
+static bool map_all(struct board *board, const struct mapping *mappings, size_t count,
+                    struct error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct mapping *mapping = &mappings[i];
+        const char *other;
+        if (mapping->device && !bus_map(board->config.bus, mapping->space, mapping->base,
+                                        mapping->size, mapping->ops, mapping->device, &other))
+            return error_set(error, "the board has %s and %s at the same addresses",
+                             mapping->ops->name, other);
+    }
+    return true;
+}
+
+static bool map_devices(struct board *board, struct error *error)
+{
+    const struct mapping mappings[] = {
+        {BUS_PORT, I8259_FIRST_PORT, 2, &i8259_first_ops, board->pics},
+        {BUS_PORT, I8259_SECOND_PORT, 2, &i8259_second_ops, board->pics},
+        {BUS_PORT, I8259_ELCR_PORT, 2, &i8259_elcr_ops, board->pics},
+        {BUS_PORT, I8254_PORT, 4, &i8254_ops, board->pit},
+        {BUS_PORT, I8254_SPEAKER_PORT, 1, &i8254_speaker_ops, board->pit},
+        {BUS_PORT, MC146818_PORT, 2, &mc146818_ops, board->rtc},
+        {BUS_PORT, ACPI_PM_PORT, ACPI_PM_PORTS, &acpi_pm_ops, board->pm},
+        {BUS_PORT, ACPI_GPE0_PORT, ACPI_GPE0_PORTS, &acpi_gpe_ops, board->pm},
+        {BUS_PORT, ACPI_SMI_PORT, 2, &acpi_smi_ops, board->pm},
+        {BUS_PORT, PORT_I8042_DATA, 1, &i8042_data_ops, board->i8042},
+        {BUS_PORT, PORT_I8042_COMMAND, 1, &i8042_command_ops, board->i8042},
+        {BUS_PORT, PORT_PORT92, 1, &port92_ops, &board->port92},
+        {BUS_PORT, BOARD_RESET_PORT, 1, &reset_control_ops, &board->reset_control},
+        {BUS_PORT, PORT_COM1, 8, &uart16550_ops, board->com1},
+        {BUS_PORT, PORT_DEBUGCON, 1, &debugcon_ops, board->config.debugcon},
+        {BUS_PORT, PORT_DEBUG_EXIT, 4, &debug_exit_ops, board->testdev ? &board->debug_exit : NULL},
+        {BUS_PORT, PORT_TESTDEV, 4, &pc_testdev_port_ops, board->testdev},
+        {BUS_PORT, PORT_TESTDEV_FLUSH, 4, &pc_testdev_flush_ops, board->testdev},
+        {BUS_PORT, PORT_TESTDEV_IRQ, PC_TESTDEV_LINES, &pc_testdev_irq_ops, board->testdev},
+        {BUS_MMIO, TESTDEV_MEMORY_BASE, PC_TESTDEV_MEMORY, &pc_testdev_memory_ops, board->testdev},
+        {BUS_MMIO, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, board->ioapic},
+        {BUS_MMIO, HPET_BASE, HPET_SIZE, &hpet_ops, board->hpet},
+    };
+    return map_all(board, mappings, ARRAY_SIZE(mappings), error);
+}
+
+/* Memory sizes where a BIOS leaves them: in KiB from 1 MiB, in 64 KiB from 16 MiB. */
+static void set_cmos_memory(struct board *board)
+{
+    uint64_t low = memory_map_low(board->config.memory);
+    uint64_t extended = (low - HIGH_BASE) / KIB;
+    uint64_t high = low > 16 * MIB ? (low - 16 * MIB) / (64 * KIB) : 0;
+    if (extended > 0xffff)
+        extended = 0xffff;
+    const struct {
+        uint8_t index;
+        uint64_t value;
+    } words[] = {{0x15, 640}, {0x17, extended}, {0x30, extended}, {0x34, high}};
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        mc146818_set_byte(board->rtc, words[i].index, (uint8_t)words[i].value);
+        mc146818_set_byte(board->rtc, words[i].index + 1u, (uint8_t)(words[i].value >> 8));
+    }
+}
+
+struct board *board_create(const struct board_config *config, struct error *error)
+{
+    struct board *board = calloc(1, sizeof(*board));
+    if (!board) {
+        error_format(error, "no memory for the guest's board");
+        return NULL;
+    }
+    board->config = *config;
+    if (!create_interrupt_controllers(board) || !create_timers(board) || !create_input(board) ||
+        !create_serial(board) || !create_test_devices(board)) {
+        error_format(error, "no memory for the guest's devices");
+    } else if (map_devices(board, error)) {
+        set_cmos_memory(board);
+        return board;
+    }
+    board_destroy(board);
+    return NULL;
+}
+
+void board_destroy(struct board *board)
+{
+    if (board->testdev)
+        pc_testdev_destroy(board->testdev);
+    if (board->com1)
+        uart16550_destroy(board->com1);
+    if (board->i8042)
+        i8042_destroy(board->i8042);
+    if (board->mouse)
+        ps2_mouse_destroy(board->mouse);
+    if (board->keyboard)
+        ps2_keyboard_destroy(board->keyboard);
+    if (board->hpet)
+        hpet_destroy(board->hpet);
+    if (board->pm)
+        acpi_pm_destroy(board->pm);
+    if (board->rtc)
+        mc146818_destroy(board->rtc);
+    if (board->pit)
+        i8254_destroy(board->pit);
+    if (board->lapic)
+        lapic_destroy(board->lapic);
+    if (board->ioapic)
+        ioapic_destroy(board->ioapic);
+    if (board->apic_bus)
+        apic_bus_destroy(board->apic_bus);
+    if (board->pics)
+        i8259_destroy(board->pics);
+    free(board);
+}
+
+void board_reset(struct board *board)
+{
+    i8259_reset(board->pics);
+    ioapic_reset(board->ioapic);
+    lapic_reset(board->lapic);
+    lapic_enter_virtual_wire(board->lapic); /* direct boot has no firmware that would do it */
+    i8254_reset(board->pit);
+    hpet_reset(board->hpet);
+    mc146818_reset(board->rtc);
+    acpi_pm_reset(board->pm);
+    uart16550_reset(board->com1);
+    ps2_keyboard_reset(board->keyboard);
+    ps2_mouse_reset(board->mouse);
+    i8042_reset(board->i8042);
+    port92_reset(&board->port92);
+    reset_control_reset(&board->reset_control);
+    if (board->testdev)
+        pc_testdev_reset(board->testdev);
+}
+
+struct intc board_intc(struct board *board)
+{
+    return (struct intc){&lapic_intc_ops, board->lapic};
+}
+
+void board_press_power_button(struct board *board)
+{
+    acpi_pm_press_power_button(board->pm);
+}

@@ -1,0 +1,62 @@
+/* The PC board: which devices there are, where they sit and how they are wired. */
+#ifndef DOPPEL_MACHINE_BOARD_H
+#define DOPPEL_MACHINE_BOARD_H
+
+#include "base/error.h"
+#include "bus/clock.h"
+#include "bus/intc.h"
+#include "bus/irq.h"
+
+/* ISA interrupt lines, and where a write resets the machine (for the ACPI tables). */
+enum {
+    BOARD_PIT_IRQ = 0,
+    BOARD_KEYBOARD_IRQ = 1,
+    BOARD_COM1_IRQ = 4,
+    BOARD_RTC_IRQ = 8,
+    BOARD_SCI_IRQ = 9,
+    BOARD_MOUSE_IRQ = 12,
+    BOARD_PIT_IOAPIC_INPUT = 2,
+
+    BOARD_RESET_PORT = 0xcf9,
+    BOARD_RESET_VALUE = 0x0e, /* RST_CPU, SYS_RST, FULL_RST */
+};
+
+struct board;
+struct bus;
+struct chardev;
+
+/* Called on the vCPU's thread, or the loop's, with the bus lock held. */
+struct board_events {
+    void (*power_off)(void *opaque);
+    void (*reset)(void *opaque);
+    void (*debug_exit)(void *opaque, unsigned status); /* NULL: no debug-exit and pc-testdev */
+    uint64_t (*tsc)(void *opaque);                     /* vCPU's thread only */
+    void *opaque;
+};
+
+/* Nothing is owned. */
+struct board_config {
+    struct bus *bus;
+    struct clock *clock;
+    uint64_t memory;                 /* bytes of RAM, for the CMOS */
+    unsigned physical_bits;          /* of the CPU */
+    struct chardev *serial;          /* COM1; NULL: nothing is plugged in */
+    struct chardev *debugcon;        /* NULL: no debug console */
+    struct irq_line intr, nmi, init; /* to the CPU: a level and two pulses */
+    struct board_events events;
+};
+
+/* Makes and maps all devices. */
+struct board *board_create(const struct board_config *config, struct error *error);
+void board_destroy(struct board *board);
+
+/* The state after power-up; the bus lock is held. */
+void board_reset(struct board *board);
+
+/* The CPU's interrupt controller. */
+struct intc board_intc(struct board *board);
+
+/* Without the bus lock. */
+void board_press_power_button(struct board *board);
+
+#endif

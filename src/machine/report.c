@@ -1,0 +1,144 @@
+#include "machine/report.h"
+
+#include "bus/clock.h"
+#include "machine/symbols.h"
+#include "mmu/mmu.h"
+#include "mmu/phys.h"
+
+#include <capstone/capstone.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define CODE_BYTES 64
+#define CODE_LINES 8
+
+static const char *const gpr_names[16] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
+                                          "R8",  "R9",  "R10", "R11", "R12", "R13", "R14", "R15"};
+static const char *const segment_names[6] = {"ES", "CS", "SS", "DS", "FS", "GS"};
+
+static void print_segment(const char *name, const struct segment *segment, FILE *out)
+{
+    fprintf(out, "  %-4s %04x base %016" PRIx64 " limit %08x attributes %04x\n", name,
+            segment->selector, segment->base, segment->limit, segment->attributes);
+}
+
+static void print_registers(const struct cpu *cpu, FILE *out)
+{
+    for (unsigned i = 0; i < 16; i++)
+        fprintf(out, "%s%-3s %016" PRIx64 "%s", i % 4 ? " " : "  ", gpr_names[i], cpu->gpr[i],
+                i % 4 == 3 ? "\n" : "");
+    fprintf(out, "  RIP %016" PRIx64 " RFLAGS %08" PRIx64 " CPL %u mode %08x\n", cpu->rip,
+            cpu->rflags, cpu->cpl, cpu->mode);
+    for (unsigned i = 0; i < 6; i++)
+        print_segment(segment_names[i], &cpu->seg[i], out);
+    print_segment("LDTR", &cpu->ldtr, out);
+    print_segment("TR", &cpu->tr, out);
+    fprintf(out, "  GDTR %016" PRIx64 " %04x IDTR %016" PRIx64 " %04x\n", cpu->gdtr.base,
+            cpu->gdtr.limit, cpu->idtr.base, cpu->idtr.limit);
+    fprintf(out,
+            "  CR0 %08" PRIx64 " CR2 %016" PRIx64 " CR3 %016" PRIx64 " CR4 %08" PRIx64
+            " EFER %04" PRIx64 "\n",
+            cpu->cr0, cpu->cr2, cpu->cr3, cpu->cr4, cpu->msr.efer);
+}
+
+/* The bytes that can be read from linear address va on. */
+static size_t read_code(struct cpu *cpu, gva_t va, uint8_t *bytes, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        gpa_t gpa;
+        size_t part = PAGE_SIZE - (va + done) % PAGE_SIZE;
+        if (part > size - done)
+            part = size - done;
+        if (!mmu_debug_translate(cpu, va + done, &gpa) ||
+            !phys_read(cpu->phys, gpa, bytes + done, part))
+            break;
+        done += part;
+    }
+    return done;
+}
+
+static void print_location(const char *label, uint64_t address, const char *kernel, FILE *out)
+{
+    char name[256];
+    if (symbols_name(kernel, address, name, sizeof(name)))
+        fprintf(out, "%s%016" PRIx64 " %s\n", label, address, name);
+    else
+        fprintf(out, "%s%016" PRIx64 "\n", label, address);
+}
+
+/* Up to `lines` instructions from linear address va on. */
+static void disassemble(struct cpu *cpu, gva_t va, unsigned lines, FILE *out)
+{
+    static const cs_mode modes[] = {CS_MODE_16, CS_MODE_32, CS_MODE_64};
+    uint8_t bytes[CODE_BYTES];
+    size_t size = read_code(cpu, va, bytes, sizeof(bytes));
+    csh handle;
+    if (cs_open(CS_ARCH_X86, modes[mode_code(cpu->mode)], &handle) != CS_ERR_OK)
+        return;
+    cs_insn *insn;
+    size_t count = cs_disasm(handle, bytes, size, va, lines, &insn);
+    for (size_t i = 0; i < count; i++)
+        fprintf(out, "    %016" PRIx64 "  %s %s\n", insn[i].address, insn[i].mnemonic,
+                insn[i].op_str);
+    if (count == 0)
+        fprintf(out, "    %016" PRIx64 "  (no code can be read here)\n", va);
+    else
+        cs_free(insn, count);
+    cs_close(&handle);
+}
+
+void report_death(struct cpu *cpu, const char *kernel, FILE *out)
+{
+    fprintf(out, "doppel: the guest died: triple fault (an exception while a double fault was "
+                 "delivered)\n");
+    print_location("  at RIP ", cpu->rip, kernel, out);
+    print_registers(cpu, out);
+    fprintf(out, "  code at RIP:\n");
+    disassemble(cpu, cpu->seg[SEG_CS].base + cpu->rip, CODE_LINES, out);
+    fflush(out);
+}
+
+struct counter {
+    const char *name;
+    uint64_t value;
+};
+
+static uint64_t sum(const uint64_t *values, size_t count)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += values[i];
+    return total;
+}
+
+void report_stats(const struct cpu *cpu, uint64_t host_ns, FILE *out, bool json)
+{
+    const struct cpu_stats *stats = &cpu->stats;
+    const struct counter counters[] = {
+        {"host_ns", host_ns},
+        {"instructions", stats->instructions},
+        {"blocks_decoded", stats->blocks_decoded},
+        {"instructions_decoded", stats->instructions_decoded},
+        {"jump_cache_misses", stats->jump_cache_misses},
+        {"exceptions", sum(stats->exceptions, ARRAY_SIZE(stats->exceptions))},
+        {"page_faults", stats->exceptions[VECTOR_PF]},
+        {"interrupts", stats->interrupts},
+        {"halts", stats->halts},
+        {"tlb_misses", stats->tlb_slow},
+        {"page_walks", stats->page_walks},
+        {"port_accesses", stats->port_accesses},
+        {"mmio_accesses", stats->mmio_accesses},
+        {"code_writes", stats->code_writes},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
+        if (json)
+            fprintf(out, "%s  \"%s\": %" PRIu64, i ? ",\n" : "{\n", counters[i].name,
+                    counters[i].value);
+        else
+            fprintf(out, "%-22s %15" PRIu64 "\n", counters[i].name, counters[i].value);
+    }
+    if (json)
+        fputs("\n}\n", out);
+    fflush(out);
+}

@@ -1,0 +1,311 @@
+#include "machine/vm.h"
+
+#include "backends/chardev.h"
+#include "bus/bus.h"
+#include "bus/clock.h"
+#include "cpu/cpu.h"
+#include "host/loop.h"
+#include "machine/acpi.h"
+#include "machine/board.h"
+#include "machine/boot.h"
+#include "machine/memory_map.h"
+#include "machine/report.h"
+#include "machine/vcpu.h"
+#include "mmu/phys.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+/* What the vCPU's thread does when it next leaves the guest. The first end that is asked for wins.
+ */
+enum vm_action { ACTION_NONE, ACTION_RESET, ACTION_END };
+
+struct vm {
+    struct vm_config config;
+    struct cpu_model model;
+    struct bus *bus;
+    struct clock *clock;
+    struct phys_map *phys;
+    struct loop *loop; /* not owned */
+    struct chardev *serial, *debugcon;
+    struct cpu *cpu;
+    struct board *board;
+    struct vcpu vcpu;
+
+    _Atomic int action;      /* enum vm_action; written with the bus lock held */
+    struct vm_result result; /* valid once action is ACTION_END */
+    _Atomic bool stopped;    /* the vCPU's thread has ended */
+    bool failed;             /* it could not restart the guest: failure */
+    struct error failure;
+    uint64_t host_start, host_end; /* CLOCK_MONOTONIC ns around vm_run() */
+};
+
+static uint64_t host_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* Asks the vCPU's thread to act; the bus lock is held. */
+static void ask(struct vm *vm, enum vm_action action)
+{
+    vm->action = (int)action;
+    vcpu_request(&vm->vcpu, CPU_REQUEST_EXIT, true);
+}
+
+static void end_with(struct vm *vm, enum vm_end end, unsigned status)
+{
+    if (vm->action == ACTION_END)
+        return;
+    vm->result = (struct vm_result){end, status};
+    ask(vm, ACTION_END);
+}
+
+static void on_power_off(void *opaque)
+{
+    end_with(opaque, VM_POWERED_OFF, 0);
+}
+
+static void on_reset(void *opaque)
+{
+    struct vm *vm = opaque;
+    if (vm->config.no_reboot)
+        end_with(vm, VM_RESET, 0);
+    else if (vm->action == ACTION_NONE)
+        ask(vm, ACTION_RESET);
+}
+
+static void on_debug_exit(void *opaque, unsigned status)
+{
+    end_with(opaque, VM_DEBUG_EXIT, status);
+}
+
+static uint64_t on_tsc(void *opaque)
+{
+    struct vm *vm = opaque;
+    return cpu_tsc(vm->cpu);
+}
+
+/* The CPU's pins, as inputs of an irq_line: enum cpu_request. */
+static void on_cpu_line(void *opaque, unsigned input, bool level)
+{
+    struct vm *vm = opaque;
+    if (input == CPU_REQUEST_INTR || level)
+        vcpu_request(&vm->vcpu, (enum cpu_request)input, level);
+}
+
+static void on_quit(void *opaque)
+{
+    vm_end(opaque);
+}
+
+static void on_earlier_deadline(void *opaque)
+{
+    struct vm *vm = opaque;
+    loop_wake(vm->loop);
+}
+
+static void on_bus_access(void *opaque, enum bus_space space, const char *name, uint64_t address,
+                          uint64_t value, unsigned size, bool write)
+{
+    struct vm *vm = opaque;
+    TRACE(&vm->config.trace, space == BUS_PORT ? TRACE_PORT : TRACE_MMIO,
+          "%s %#llx size %u %s %#llx (%s)", write ? "write" : "read", (unsigned long long)address,
+          size, write ? "=" : "->", (unsigned long long)value, name ? name : "nothing there");
+}
+
+/* Loads the kernel and sets the CPU to its entry; for the start and after each reset. */
+static bool load_guest(struct vm *vm, struct error *error)
+{
+    struct boot_config boot = {
+        .kernel = vm->config.kernel,
+        .initrd = vm->config.initrd,
+        .append = vm->config.append,
+        .memory = vm->config.memory,
+    };
+    struct acpi_config acpi = {.cpus = 1};
+    struct boot_entry entry;
+    if (!acpi_write_tables(vm->phys, &acpi, &boot.rsdp, error) ||
+        !boot_load(vm->phys, &boot, &entry, error))
+        return false;
+    boot_enter(vm->cpu, vm->phys, &entry);
+    return true;
+}
+
+static bool restart(struct vm *vm)
+{
+    bus_lock(vm->bus);
+    vm->action = ACTION_NONE;
+    board_reset(vm->board);
+    bus_unlock(vm->bus);
+    cpu_reset(vm->cpu);
+    vm->failed = !load_guest(vm, &vm->failure);
+    return !vm->failed;
+}
+
+/* On the vCPU's thread. */
+static bool on_vcpu_stopped(void *opaque, enum cpu_exit exit)
+{
+    struct vm *vm = opaque;
+    if (exit == CPU_EXIT_SHUTDOWN) {
+        bus_lock(vm->bus);
+        end_with(vm, VM_DIED, 0);
+        bus_unlock(vm->bus);
+    }
+    bool goes_on = vm->action == ACTION_NONE || (vm->action == ACTION_RESET && restart(vm));
+    if (!goes_on) {
+        vm->stopped = true;
+        loop_wake(vm->loop);
+    }
+    return goes_on;
+}
+
+static bool create_host_side(struct vm *vm, struct error *error)
+{
+    if (!cpu_model_init(&vm->model, vm->config.cpu_model, error))
+        return false;
+    if (!(vm->bus = bus_create()) || !(vm->clock = clock_create_host()) ||
+        !(vm->phys = phys_create(vm->bus)))
+        return error_set(error, "no memory for the guest's devices");
+    clock_on_earlier(vm->clock, on_earlier_deadline, vm);
+    if (vm->config.trace.mask & (TRACE_PORT | TRACE_MMIO))
+        bus_set_watch(vm->bus, on_bus_access, vm);
+    vm->serial = chardev_create(vm->config.serial, vm->loop, vm->bus, on_quit, vm, error);
+    if (!vm->serial)
+        return false;
+    if (vm->config.debugcon)
+        vm->debugcon = chardev_create(vm->config.debugcon, vm->loop, vm->bus, on_quit, vm, error);
+    return !vm->config.debugcon || vm->debugcon;
+}
+
+static bool create_cpu(struct vm *vm, struct error *error)
+{
+    struct cpu_config config = {
+        .model = &vm->model,
+        .phys = vm->phys,
+        .bus = vm->bus,
+        .clock = vm->clock,
+        .intc = board_intc(vm->board),
+        .trace = &vm->config.trace,
+    };
+    vm->cpu = cpu_create(&config, error);
+    return vm->cpu;
+}
+
+static bool create_board(struct vm *vm, struct error *error)
+{
+    struct board_config config = {
+        .bus = vm->bus,
+        .clock = vm->clock,
+        .memory = vm->config.memory,
+        .physical_bits = vm->model.physical_bits,
+        .serial = vm->serial,
+        .debugcon = vm->debugcon,
+        .intr = {on_cpu_line, vm, CPU_REQUEST_INTR},
+        .nmi = {on_cpu_line, vm, CPU_REQUEST_NMI},
+        .init = {on_cpu_line, vm, CPU_REQUEST_INIT},
+        .events = {on_power_off, on_reset, vm->config.debug_exit ? on_debug_exit : NULL, on_tsc,
+                   vm},
+    };
+    vm->board = board_create(&config, error);
+    return vm->board;
+}
+
+struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct error *error)
+{
+    struct vm *vm = calloc(1, sizeof(*vm));
+    if (!vm) {
+        error_format(error, "no memory for the guest");
+        return NULL;
+    }
+    vm->config = *config;
+    vm->loop = loop;
+    vcpu_init(&vm->vcpu);
+    if (create_host_side(vm, error) && memory_map_add_ram(vm->phys, config->memory, error) &&
+        create_board(vm, error) && create_cpu(vm, error)) {
+        vcpu_attach(&vm->vcpu, vm->cpu);
+        bus_lock(vm->bus);
+        board_reset(vm->board);
+        bus_unlock(vm->bus);
+        if (load_guest(vm, error))
+            return vm;
+    }
+    vm_destroy(vm);
+    return NULL;
+}
+
+void vm_destroy(struct vm *vm)
+{
+    if (vm->cpu)
+        cpu_destroy(vm->cpu);
+    if (vm->board)
+        board_destroy(vm->board);
+    if (vm->debugcon)
+        chardev_destroy(vm->debugcon);
+    if (vm->serial)
+        chardev_destroy(vm->serial);
+    if (vm->phys)
+        phys_destroy(vm->phys);
+    if (vm->clock)
+        clock_destroy(vm->clock);
+    if (vm->bus)
+        bus_destroy(vm->bus);
+    vcpu_free(&vm->vcpu);
+    free(vm);
+}
+
+/* Fires due timers and returns how long the loop may sleep. */
+static uint64_t run_timers(struct vm *vm)
+{
+    bus_lock(vm->bus);
+    clock_run(vm->clock);
+    uint64_t deadline = clock_next_deadline(vm->clock);
+    uint64_t now = clock_now(vm->clock);
+    bus_unlock(vm->bus);
+    if (deadline == CLOCK_NEVER)
+        return UINT64_MAX;
+    return deadline > now ? deadline - now : 0;
+}
+
+bool vm_run(struct vm *vm, struct vm_result *result, struct error *error)
+{
+    /* Guest timers want better than the default slack of 50 us. */
+    prctl(PR_SET_TIMERSLACK, 1ul);
+    vm->host_start = host_now();
+    clock_start(vm->clock);
+    if (!vcpu_start(&vm->vcpu, on_vcpu_stopped, vm, error))
+        return false;
+    while (!vm->stopped)
+        loop_run_once(vm->loop, run_timers(vm));
+    vcpu_join(&vm->vcpu);
+    vm->host_end = host_now();
+    *result = vm->result;
+    if (vm->failed)
+        *error = vm->failure;
+    return !vm->failed;
+}
+
+void vm_press_power_button(struct vm *vm)
+{
+    board_press_power_button(vm->board);
+}
+
+void vm_end(struct vm *vm)
+{
+    bus_lock(vm->bus);
+    end_with(vm, VM_ENDED, 0);
+    bus_unlock(vm->bus);
+}
+
+void vm_report_death(struct vm *vm, FILE *out)
+{
+    report_death(vm->cpu, vm->config.kernel, out);
+}
+
+void vm_print_stats(struct vm *vm, FILE *out, bool json)
+{
+    report_stats(vm->cpu, vm->host_end - vm->host_start, out, json);
+}
