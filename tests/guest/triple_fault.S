@@ -1,0 +1,9 @@
+/* Dies: an exception with an empty IDT. */
+        .globl  _start
+_start:
+        lidt    empty
+        movabs  $0x1122334455667788, %rbx
+        ud2
+        .balign 8
+empty:  .word   0
+        .quad   0
