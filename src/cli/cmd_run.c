@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "cli/options.h"
 #include "host/loop.h"
+#include "host/terminal.h"
 #include "machine/vm.h"
 
 #include <errno.h>
@@ -104,6 +105,7 @@ static bool run_guest(struct run *run, int *status, struct error *error)
     struct vm_result result;
     if (!run->vm || !vm_run(run->vm, &result, error))
         return false;
+    terminal_leave_raw(); /* what is printed now is for people */
     if (result.end == VM_DIED)
         vm_report_death(run->vm, stderr);
     *status = exit_status(&result);

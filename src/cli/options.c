@@ -204,6 +204,10 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
         return error_set(error, "%s: is not an option; see doppel run --help", argv[optind]);
     if (!options->vm.kernel)
         return error_set(error, "--kernel is missing; see doppel run --help");
+    if (options->vm.debugcon && !strcmp(options->vm.debugcon, "stdio") &&
+        !strcmp(options->vm.serial, "stdio"))
+        return error_set(error, "--debugcon stdio: --serial has stdio already; give --serial none "
+                                "or another target");
     if (options->trace_file && !options->vm.trace.mask)
         return error_set(error, "--trace-file needs --trace=LIST");
     return true;
