@@ -4,7 +4,6 @@
 
 #include "cpu/access.h"
 #include "cpu/fpu.h"
-#include "cpu/gates.h"
 
 /* An offset within the address size. */
 static uint64_t truncate(const struct dec_insn *insn, uint64_t offset)
@@ -34,13 +33,18 @@ static void store_selected(struct cpu *cpu, const struct dec_insn *insn, uint64_
 }
 
 /* MASKMOVQ, (V)MASKMOVDQU: bytes of the first operand to DS:rDI, selected by the second. */
+static uint64_t implied_offset(const struct cpu *cpu, const struct dec_insn *insn)
+{
+    return truncate(insn, cpu->gpr[REG_RDI]);
+}
+
 static void do_maskmovq(struct cpu *cpu, const struct interp_insn *in)
 {
     const struct dec_insn *insn = &in->insn;
     fpu_wait(cpu);
     struct fx_image fx = cpu->fx;
     fpu_enter_mmx(&fx);
-    store_selected(cpu, insn, cpu_effective_address(cpu, insn), fx.st[insn->operand[0].reg],
+    store_selected(cpu, insn, implied_offset(cpu, insn), fx.st[insn->operand[0].reg],
                    fx.st[insn->operand[1].reg], 8, 1);
     cpu->fx = fx;
 }
@@ -48,7 +52,7 @@ static void do_maskmovq(struct cpu *cpu, const struct interp_insn *in)
 static void do_maskmovdqu(struct cpu *cpu, const struct interp_insn *in)
 {
     const struct dec_insn *insn = &in->insn;
-    store_selected(cpu, insn, cpu_effective_address(cpu, insn), cpu->vec[insn->operand[0].reg].u8,
+    store_selected(cpu, insn, implied_offset(cpu, insn), cpu->vec[insn->operand[0].reg].u8,
                    cpu->vec[insn->operand[1].reg].u8, 16, 1);
 }
 
@@ -151,13 +155,6 @@ static void do_vzeroupper(struct cpu *cpu, const struct interp_insn *in)
         memset(cpu->vec[i].u8 + 16, 0, 16);
 }
 
-/* Gathers that name one register twice are undefined. */
-static bool gather_overlaps(const struct dec_insn *insn)
-{
-    uint8_t dst = insn->operand[0].reg, mask = insn->operand[2].reg, index = insn->mem.index;
-    return dst == mask || dst == index || mask == index;
-}
-
 static interp_handler *select_gather(const struct dec_insn *insn)
 {
     switch (insn->op) {
@@ -199,6 +196,5 @@ interp_handler *interp_select_masked(const struct dec_insn *insn)
     default:
         break;
     }
-    interp_handler *handler = select_gather(insn);
-    return handler && gather_overlaps(insn) ? interp_raise_ud : handler;
+    return select_gather(insn);
 }

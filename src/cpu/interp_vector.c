@@ -63,7 +63,8 @@ _Noreturn static void raise_simd(struct cpu *cpu)
  *
  * Unmasked underflow is for every tiny result, masked underflow only for inexact ones: flushing to
  * zero tells them, for it reports each. It acts only while underflow is masked, so that the guest's
- * own FTZ has no effect here. */
+ * own FTZ has no effect here. Whether PE comes with an unmasked OE or UE depends on the result for
+ * an unbounded exponent, which nobody computes: PE is the masked response's. */
 static uint64_t execute_unmasked(struct cpu *cpu, const struct interp_insn *in, void *buffer)
 {
     uint32_t guest = cpu->mxcsr;

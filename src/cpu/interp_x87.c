@@ -94,6 +94,13 @@ static void do_fwait(struct cpu *cpu, const struct interp_insn *in)
     fpu_wait(cpu);
 }
 
+/* FENI, FDISI and FSETPM of older coprocessors: nothing, without waiting. */
+static void do_nothing(struct cpu *cpu, const struct interp_insn *in)
+{
+    (void)cpu;
+    (void)in;
+}
+
 static void do_fninit(struct cpu *cpu, const struct interp_insn *in)
 {
     (void)in;
@@ -224,9 +231,11 @@ static void do_frstor(struct cpu *cpu, const struct interp_insn *in)
 
 /* --- Selection. */
 
-static interp_handler *select_control(enum dec_op op)
+static interp_handler *select_control(const struct dec_insn *insn)
 {
-    switch (op) {
+    switch (insn->op) {
+    case DEC_OP_FNOP:
+        return insn->opcode == 0xdb ? do_nothing : NULL;
     case DEC_OP_FWAIT:
         return do_fwait;
     case DEC_OP_FNINIT:
@@ -271,7 +280,7 @@ static interp_handler *select_memory(const struct dec_operand *operand)
 
 bool x87_needs_code(const struct dec_insn *insn)
 {
-    return dec_info(insn->op)->op_class == DEC_CLASS_X87 && !select_control(insn->op);
+    return dec_info(insn->op)->op_class == DEC_CLASS_X87 && !select_control(insn);
 }
 
 interp_handler *interp_select_x87(const struct dec_insn *insn, uint32_t mode)
@@ -279,7 +288,7 @@ interp_handler *interp_select_x87(const struct dec_insn *insn, uint32_t mode)
     (void)mode;
     if (dec_info(insn->op)->op_class != DEC_CLASS_X87)
         return NULL;
-    interp_handler *control = select_control(insn->op);
+    interp_handler *control = select_control(insn);
     if (control)
         return control;
     for (unsigned i = 0; i < insn->operand_count; i++) {
