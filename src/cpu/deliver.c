@@ -203,7 +203,6 @@ static void note(struct cpu *cpu, const struct exception *event)
     if (is_exception(event) && event->vector < ARRAY_SIZE(cpu->stats.exceptions))
         cpu->stats.exceptions[event->vector]++;
     if (is_page_fault(event)) {
-        cpu->cr2 = event->cr2;
         TRACE(cpu->trace, TRACE_PAGE_FAULT, "address %016lx error %02x rip %016lx", event->cr2,
               event->error, cpu->rip);
     }
@@ -222,8 +221,11 @@ static bool deliver(struct cpu *cpu)
     jmp_buf outer;
     memcpy(outer, cpu->fault, sizeof outer);
     bool shutdown = false;
-    if (setjmp(cpu->fault))
+    if (setjmp(cpu->fault)) {
+        if (is_page_fault(&cpu->pending))
+            cpu->cr2 = cpu->pending.cr2; /* also where #DF comes of it */
         shutdown = !combine(&cpu->delivering, cpu->pending);
+    }
     if (!shutdown) {
         note(cpu, &cpu->delivering);
         deliver_once(cpu, &cpu->delivering);
@@ -238,6 +240,8 @@ static bool deliver(struct cpu *cpu)
 bool cpu_deliver_exception(struct cpu *cpu)
 {
     cpu->delivering = cpu->pending;
+    if (is_page_fault(&cpu->delivering))
+        cpu->cr2 = cpu->delivering.cr2;
     return deliver(cpu);
 }
 

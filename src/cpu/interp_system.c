@@ -180,7 +180,6 @@ static void hlt(struct cpu *cpu, const struct interp_insn *in)
     (void)in;
     cpu->halted = true;
     cpu->leave = 1;
-    cpu->stats.halts++;
 }
 
 static void write_edx_eax(struct cpu *cpu, uint64_t value)
