@@ -105,6 +105,7 @@ static void setup(void)
             .move = take_move,
             .board = cpu,
         });
+        lapic_reset(cpu->lapic);
         map(bus, BUS_MMIO, LAPIC_BASE + i * LAPIC_SIZE, LAPIC_SIZE, &lapic_ops, cpu->lapic);
     }
 }

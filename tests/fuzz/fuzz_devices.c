@@ -232,7 +232,7 @@ static void access_register(struct board *board, struct input *input, bool write
     unsigned size = sizes[take(input, 1) % ARRAY_SIZE(sizes)];
 
     if (ranges[range].space == BUS_MMIO && size >= 4)
-        offset &= ~7ull;
+        offset &= range == 0 ? ~15ull : ~7ull;
     if (write)
         bus_write(board->bus, ranges[range].space, ranges[range].base + offset, take_value(input),
                   size);
@@ -291,41 +291,92 @@ static void signal_line(struct board *board, struct input *input)
     }
 }
 
+static void lapic_write(struct board *board, uint32_t reg, uint32_t value)
+{
+    bus_write(board->bus, BUS_MMIO, LAPIC_BASE + reg, value, 4);
+    lapic_intc_ops.write_msr(board->lapic, 0x800 + reg / 16, value);
+}
+
+/* What systems do in several steps, which random accesses rarely get right. */
+static void program(struct board *board, struct input *input)
+{
+    static const uint32_t bases[] = {0x900, 0xd00, 0x100, 0x900};
+    uint8_t kind = (uint8_t)take(input, 1);
+
+    switch (kind & 7) {
+    case 0:
+    case 1: /* an I/O APIC entry, any vector and mode, unmasked */
+        bus_write(board->bus, BUS_MMIO, IOAPIC_BASE, 0x10 + 2 * (kind >> 3) % 48, 4);
+        bus_write(board->bus, BUS_MMIO, IOAPIC_BASE + 0x10, take(input, 2), 4);
+        break;
+    case 2: /* the local APIC's timer, any mode */
+        lapic_write(board, 0x320, (uint32_t)(kind >> 3 & 3) << 17 | (uint8_t)take(input, 1));
+        lapic_write(board, 0x380, (uint32_t)take(input, 3));
+        lapic_intc_ops.write_msr(board->lapic, 0x6e0, clock_now(board->clock) + take(input, 3));
+        break;
+    case 3:
+        if (!lapic_intc_ops.write_msr(board->lapic, 0x1b, LAPIC_BASE | bases[kind >> 3 & 3]))
+            lapic_intc_ops.write_msr(board->lapic, 0x1b, LAPIC_BASE | 0x100);
+        break;
+    case 4:
+        lapic_intc_ops.tsc_moved(board->lapic);
+        break;
+    case 5: /* an HPET timer, periodic or not, and its comparator soon */
+        bus_write(board->bus, BUS_MMIO, HPET_BASE + 0x10, 1 | (kind >> 6 & 2), 4);
+        bus_write(board->bus, BUS_MMIO, HPET_BASE + 0x100 + (kind >> 3 & 3) * 0x20,
+                  take(input, 2) | 4, 4);
+        bus_write(board->bus, BUS_MMIO, HPET_BASE + 0x108 + (kind >> 3 & 3) * 0x20,
+                  bus_read(board->bus, BUS_MMIO, HPET_BASE + 0xf0, 8) + take(input, 2), 8);
+        break;
+    default: /* enabled, without which few inputs get far */
+        lapic_intc_ops.write_msr(board->lapic, 0x1b, LAPIC_BASE | 0x900);
+        lapic_write(board, 0xf0, 0x1ff);
+        lapic_intc_ops.write_cr8(board->lapic, 0);
+        break;
+    }
+}
+
+static void signal_machine(struct board *board, uint8_t kind)
+{
+    if (kind > 250)
+        board_reset(board);
+    else if (kind > 240)
+        lapic_intc_ops.reset(board->lapic);
+    else if (kind > 200)
+        acpi_pm_press_power_button(board->pm);
+    else
+        lapic_enter_virtual_wire(board->lapic);
+}
+
 static void operate(struct board *board, struct input *input)
 {
     uint8_t operation = (uint8_t)take(input, 1);
-    switch (operation % 12) {
-    case 0 ... 3:
+    switch (operation % 13) {
+    case 0 ... 2:
         access_register(board, input, true);
         break;
-    case 4:
+    case 3:
         access_register(board, input, false);
         break;
-    case 5 ... 6:
+    case 4 ... 5:
         step(board, input);
         break;
-    case 7:
+    case 6:
         access_msr(board, input);
         break;
-    case 8:
+    case 7:
         signal_line(board, input);
         break;
-    case 9:
+    case 8 ... 9:
         acknowledge(board);
+        if (operation & 0x80)
+            lapic_write(board, 0xb0, 0);
         break;
-    case 10: /* enabled, or few inputs get far */
-        bus_write(board->bus, BUS_MMIO, LAPIC_BASE + 0xf0, 0x1ff, 4);
-        lapic_intc_ops.write_cr8(board->lapic, operation >> 4);
+    case 10 ... 11:
+        program(board, input);
         break;
-    case 11:
-        if (operation > 250)
-            board_reset(board);
-        else if (operation > 240)
-            lapic_intc_ops.reset(board->lapic);
-        else if (operation > 200)
-            acpi_pm_press_power_button(board->pm);
-        else
-            lapic_enter_virtual_wire(board->lapic);
+    case 12:
+        signal_machine(board, (uint8_t)take(input, 1));
         break;
     }
 }

@@ -352,10 +352,15 @@ void lapic_init_state(struct lapic *lapic)
     lapic_update(lapic);
 }
 
-void lapic_reset(struct lapic *lapic)
+static void power_up(struct lapic *lapic)
 {
     lapic->state.base = LAPIC_BASE | APIC_BASE_EN | (lapic->config.bootstrap ? APIC_BASE_BSP : 0);
     lapic_init_state(lapic);
+}
+
+void lapic_reset(struct lapic *lapic)
+{
+    power_up(lapic);
     irq_set(&lapic->config.intr, lapic->state.intr);
     if (lapic->config.move)
         lapic->config.move(lapic->config.board, LAPIC_BASE, true);
@@ -380,7 +385,7 @@ struct lapic *lapic_create(const struct lapic_config *config)
         free(lapic);
         return NULL;
     }
-    lapic_reset(lapic);
+    power_up(lapic);
     return lapic;
 }
 

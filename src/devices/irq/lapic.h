@@ -41,7 +41,7 @@ struct lapic_config {
     void *cpu; /* of tsc and startup */
     lapic_extint_fn *extint;
     void *pic;
-    lapic_move_fn *move; /* told at reset, too */
+    lapic_move_fn *move; /* told by lapic_reset(), too, but not at creation */
     void *board;
 };
 
