@@ -109,6 +109,35 @@ Test(clock, heap_orders_random_timers)
     clock_destroy(clock);
 }
 
+static void catch_up_other(void *opaque)
+{
+    struct probe *other = opaque;
+    uint64_t now = clock_catch_up(other->clock, &other->timer);
+    cr_expect_eq(now, clock_now(other->clock));
+    clock_catch_up(other->clock, &other->timer);
+}
+
+Test(clock, catch_up_fires_what_is_due)
+{
+    struct clock *clock = clock_create_manual();
+    struct probe probe;
+    struct clock_timer first;
+    probe_init(&probe, clock);
+    clock_timer_init(&first, catch_up_other, &probe);
+    clock_arm(clock, &first, 99);
+    clock_arm(clock, &probe.timer, 100);
+    clock_step(clock, 99);
+    cr_expect_eq(probe.count, 0, "not due yet");
+    clock_arm(clock, &first, 100);
+    clock_arm(clock, &probe.timer, 50);
+    clock_catch_up(clock, &probe.timer);
+    cr_expect_eq(probe.count, 1);
+    cr_expect_eq(probe.timer.deadline, CLOCK_NEVER);
+    clock_step(clock, 1);
+    cr_expect_eq(probe.count, 1);
+    clock_destroy(clock);
+}
+
 static void count_earlier(void *opaque)
 {
     ++*(unsigned *)opaque;

@@ -39,6 +39,15 @@ static inline void run_until(struct clock *clock, uint64_t ns)
     clock_step(clock, ns - clock_now(clock));
 }
 
+/* Calls fn(NULL) at the guest time ns, before the timers that are armed later for the same time: as
+ * a vCPU does that comes to the bus before the thread that runs the timers. */
+static inline void call_at(struct clock *clock, struct clock_timer *timer, uint64_t ns,
+                           clock_fire_fn *fn)
+{
+    clock_timer_init(timer, fn, NULL);
+    clock_arm(clock, timer, ns);
+}
+
 static inline void map(struct bus *bus, enum bus_space space, uint64_t base, uint64_t size,
                        const struct bus_ops *ops, void *device)
 {

@@ -227,3 +227,24 @@ Test(hpet, legacy_replacement)
     cr_expect(!pit.level);
     cr_expect_eq(get64(COUNTER), 0);
 }
+
+static void rewrite_at_the_match(void *opaque)
+{
+    (void)opaque;
+    cr_expect_eq(ioapic.rises, 0);
+    set64(COMPARATOR(0), 5000);
+    cr_expect_eq(ioapic.rises, 1, "the match came before the write");
+}
+
+Test(hpet, due_interrupts_survive_writes)
+{
+    struct clock_timer timer;
+    call_at(clock, &timer, 10000, rewrite_at_the_match);
+    set(CONFIG, 1);
+    set(TIMER(0), ENABLE | ROUTE(20));
+    set64(COMPARATOR(0), 1000);
+    clock_step(clock, 20000);
+    cr_expect_eq(ioapic.rises, 1);
+    clock_step(clock, 30000);
+    cr_expect_eq(ioapic.rises, 2);
+}

@@ -319,3 +319,20 @@ Test(i8254, replaced_by_the_hpet)
     clock_step(clock, NS_PER_SECOND);
     cr_expect_gt(irq.rises, before + 1000);
 }
+
+static void latch_at_the_edge(void *opaque)
+{
+    (void)opaque;
+    cr_expect_eq(irq.rises, 1);
+    cr_expect_eq(latch(0), 1000);
+    cr_expect_eq(irq.rises, 2, "the tick came before the write");
+}
+
+Test(i8254, due_interrupts_survive_writes)
+{
+    struct clock_timer timer;
+    call_at(clock, &timer, tick_ns(1001), latch_at_the_edge);
+    program(0, 2, 1000);
+    run_until(clock, tick_ns(2000));
+    cr_expect_eq(irq.rises, 2);
+}

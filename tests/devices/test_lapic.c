@@ -604,3 +604,24 @@ Test(lapic, software_disable_masks)
     apic_bus_send(apic_bus, &(struct apic_message){.delivery = APIC_NMI});
     cr_expect_eq(cpus[0].nmi.rises, 1, "NMIs are still taken");
 }
+
+static void rewrite_at_the_end(void *opaque)
+{
+    (void)opaque;
+    cr_expect(!cpus[0].intr.level);
+    set(INITIAL, 50000);
+    cr_expect(cpus[0].intr.level, "the count ended before the write");
+}
+
+Test(lapic, due_interrupts_survive_writes)
+{
+    struct clock_timer timer;
+    enable();
+    call_at(clock, &timer, 1000, rewrite_at_the_end);
+    set(LVT_TIMER, 0xec);
+    set(DIVIDE, 0xb);
+    set(INITIAL, 1000);
+    clock_step(clock, 2000);
+    cr_expect_eq(acknowledge(), 0xec);
+    cr_expect_eq(get(CURRENT), 49000);
+}
