@@ -127,6 +127,8 @@ static enum dec_status read_vex(struct decoder *d, uint8_t prefix, const struct 
     insn->vex_l = last >> 2 & 1;
     insn->pp = last & 3;
     insn->map = rxb_map & 31;
+    if (insn->vvvv)
+        d->forbidden |= NO_VVVV;
     if (!d->mode64) { /* no registers above 7 */
         insn->rex &= DEC_REX_W;
         insn->vvvv &= 7;
@@ -138,8 +140,6 @@ static enum dec_status read_vex(struct decoder *d, uint8_t prefix, const struct 
     d->wide = d->mode64 && (insn->rex & DEC_REX_W);
     d->forbidden |= insn->vex_l ? L0 : L1;
     d->forbidden |= insn->rex & DEC_REX_W ? W0 : W1;
-    if (insn->vvvv)
-        d->forbidden |= NO_VVVV;
     return fetch_byte(d, opcode) ? DEC_OK : DEC_TRUNCATED;
 }
 
