@@ -299,10 +299,10 @@ enum dec_status dec_decode(const uint8_t *bytes, size_t size, enum dec_mode mode
         .segment = NO_SEGMENT,
     };
 
-    *insn = (struct dec_insn){
-        .mode = mode,
-        .mem = {.base = DEC_NO_REG, .index = DEC_NO_REG, .scale = 1},
-    };
+    memset(insn, 0, sizeof(*insn));
+    insn->mode = mode;
+    insn->mem.base = insn->mem.index = DEC_NO_REG;
+    insn->mem.scale = 1;
     enum dec_status status = decode(&d, insn);
     if (status == DEC_OK)
         insn->length = d.next - bytes;
