@@ -4,7 +4,6 @@
 #include "cpu/exception.h"
 #include "cpu/gates.h"
 #include "cpu/xstate.h"
-#include "host/features.h"
 #include "mmu/mmu.h"
 #include "mmu/phys.h"
 
@@ -20,51 +19,6 @@ uint64_t random_64(struct vector_guest *guest)
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
-}
-
-bool host_offers(enum dec_feature feature)
-{
-    struct host_features f;
-    host_features_read(&f);
-    bool avx = host_enables_avx(&f);
-    switch (feature) {
-    case DEC_FEATURE_SSE3:
-        return f.leaf1_ecx & BIT(0);
-    case DEC_FEATURE_SSSE3:
-        return f.leaf1_ecx & BIT(9);
-    case DEC_FEATURE_SSE4_1:
-        return f.leaf1_ecx & BIT(19);
-    case DEC_FEATURE_SSE4_2:
-        return f.leaf1_ecx & BIT(20);
-    case DEC_FEATURE_AES:
-        return f.leaf1_ecx & BIT(25);
-    case DEC_FEATURE_PCLMULQDQ:
-        return f.leaf1_ecx & BIT(1);
-    case DEC_FEATURE_SHA:
-        return f.leaf7_ebx & BIT(29);
-    case DEC_FEATURE_GFNI:
-        return f.leaf7_ecx & BIT(8);
-    case DEC_FEATURE_AVX:
-        return avx && f.leaf1_ecx & BIT(28);
-    case DEC_FEATURE_AVX2:
-        return avx && f.leaf7_ebx & BIT(5);
-    case DEC_FEATURE_FMA:
-        return avx && f.leaf1_ecx & BIT(12);
-    case DEC_FEATURE_F16C:
-        return avx && f.leaf1_ecx & BIT(29);
-    case DEC_FEATURE_VAES:
-        return avx && f.leaf7_ecx & BIT(9);
-    case DEC_FEATURE_VPCLMULQDQ:
-        return avx && f.leaf7_ecx & BIT(10);
-    case DEC_FEATURE_XSAVE:
-        return f.xcr0;
-    case DEC_FEATURE_XSAVEOPT:
-        return f.xcr0 && f.leafd1_eax & BIT(0);
-    case DEC_FEATURE_XSAVEC:
-        return f.xcr0 && f.leafd1_eax & BIT(1);
-    default:
-        return feature <= DEC_FEATURE_SSE2;
-    }
 }
 
 static void enable_everything(struct cpu *cpu)
@@ -83,7 +37,8 @@ struct vector_guest *vector_guest_create(uint64_t seed)
 {
     struct vector_guest *guest = calloc(1, sizeof(*guest));
     struct error error;
-    guest->seed = seed;
+    const char *text = getenv("DOPPEL_TEST_SEED");
+    guest->seed = seed ^= text ? strtoull(text, NULL, 0) : 0;
     fprintf(stderr, "seed %#lx\n", (unsigned long)seed);
     guest->host = host_runner_create();
     cr_assert_not_null(guest->host);
@@ -104,9 +59,7 @@ struct vector_guest *vector_guest_create(uint64_t seed)
     cr_assert(mmu_init(cpu));
     cpu->stubs = stubs_create(&error);
     cr_assert(cpu->stubs, "%s", error.text);
-    guest->model.name = "test";
-    for (unsigned i = 0; i < DEC_FEATURE_COUNT; i++)
-        guest->model.features[i] = host_offers((enum dec_feature)i);
+    cr_assert(cpu_model_init(&guest->model, "host", &error), "%s", error.text);
     cpu->model = &guest->model;
     enable_everything(cpu);
     mmu_select_view(cpu);

@@ -18,12 +18,13 @@ struct vector_guest {
     struct host_runner *host;
     struct bus *bus;
     struct phys_map *phys;
-    struct cpu_model model; /* offers all that the host has */
+    struct cpu_model model; /* "host" */
     uint8_t *guest_data, *host_data;
     uint64_t seed; /* the generator's state */
 };
 
-/* 64-bit mode, CPL 0, linear addresses are physical ones, everything enabled. */
+/* 64-bit mode, CPL 0, linear addresses are physical ones, everything enabled. DOPPEL_TEST_SEED in
+ * the environment makes other random numbers. */
 struct vector_guest *vector_guest_create(uint64_t seed);
 void vector_guest_destroy(struct vector_guest *guest);
 
@@ -42,8 +43,5 @@ int guest_run(struct vector_guest *guest, const uint8_t *bytes, unsigned length,
  * RFLAGS to compare. */
 bool states_equal(struct vector_guest *guest, const uint8_t *bytes, unsigned length,
                   uint64_t flags);
-
-/* Whether the host can run what needs this feature. */
-bool host_offers(enum dec_feature feature);
 
 #endif
