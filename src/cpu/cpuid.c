@@ -139,9 +139,12 @@ static struct cpuid_leaf basic_leaf(const struct cpu *cpu, uint32_t leaf, uint32
     case 6: /* the APIC timer always runs */
         return (struct cpuid_leaf){.eax = BIT(2)};
     case 7:
+        if (subleaf == 2) /* BHI_CTRL, MCDT_NO */
+            return (struct cpuid_leaf){.edx = BIT(4) | BIT(5)};
         if (subleaf)
             break;
         return (struct cpuid_leaf){
+            .eax = 2, /* the last subleaf */
             .ebx = feature_word(cpu, CPUID_7_EBX),
             .ecx = feature_word(cpu, CPUID_7_ECX),
             .edx = feature_word(cpu, CPUID_7_EDX),

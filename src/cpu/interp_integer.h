@@ -40,10 +40,10 @@ static inline enum operand_form operand_form(const struct dec_insn *insn)
     return source == DEC_OPERAND_IMM ? FORM_RI : source == DEC_OPERAND_MEM ? FORM_RM : FORM_RR;
 }
 
-/* Sizes 1, 2, 4, 8 as an index. */
+/* Sizes 1, 2, 4, 8 as an index; others, of operands without a size, as any. */
 static inline unsigned size_index(unsigned size)
 {
-    return (unsigned)__builtin_ctz(size) & 3;
+    return (unsigned)__builtin_ctz(size | 16) & 3;
 }
 
 /* The register for a computation that ignores the bits above its size, which stay there. */

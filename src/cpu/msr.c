@@ -12,7 +12,7 @@
 #define MAX_RATIO (10ull << 8)          /* PLATFORM_INFO: 10 times 100 MHz */
 #define MISC_ENABLE_NO_BTS BIT(11)
 #define MISC_ENABLE_NO_PEBS BIT(12)
-#define SPEC_CTRL_BITS (BIT(0) | BIT(1) | BIT(2)) /* IBRS, STIBP, SSBD */
+#define SPEC_CTRL_BITS (BIT(0) | BIT(1) | BIT(2) | BIT(10)) /* IBRS, STIBP, SSBD, BHI_DIS_S */
 
 /* None of the known speculation flaws: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO,
  * PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO,
