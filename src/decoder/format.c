@@ -134,7 +134,7 @@ static void put_memory(struct text *text, const struct dec_insn *insn, unsigned 
             put_vector(text, mem->index, vsib_size(insn));
         else
             put_gpr(text, mem->index, insn->address_size);
-        if (mem->scale > 1 || !based)
+        if (mem->scale > 1)
             put(text, "*%u", mem->scale);
     }
     put_displacement(text, insn, !based && !indexed);

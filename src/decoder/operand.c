@@ -34,8 +34,8 @@ static inline unsigned set_sizes(const struct decoder *d, uint32_t rules)
 
     if (d->mode64) {
         column = !opsize;
-        if (d->wide && !(rules & WIG))
-            column = 2;
+        if (d->wide)
+            column = rules & NO_64 ? 1 : 2;
         if ((rules & F64) || ((rules & D64) && column))
             column = 2;
         insn->address_size = addrsize ? 4 : 8;

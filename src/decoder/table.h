@@ -180,7 +180,7 @@ enum dec_rule {
     NO_VVVV = 1 << 10, /* VEX.vvvv must be 1111: set by ENTRY() */
     /* How it is decoded. */
     LIG = 1 << 11,       /* VEX.L is ignored */
-    WIG = 1 << 12,       /* REX.W is ignored */
+    NO_64 = 1 << 12,     /* no operand size of 64 bits: REX.W is 32, prefix 66 or not */
     BYTE = 1 << 13,      /* operates on bytes: operand_size is 1 */
     VECTOR = 1 << 14,    /* operates on vectors: operand_size is 16 or 32 */
     HAS_MODRM = 1 << 15, /* set by ENTRY() */
