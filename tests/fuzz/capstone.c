@@ -1,0 +1,659 @@
+#include "capstone.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ADDRESS 0x1000
+
+bool oracle_open(struct oracle *oracle)
+{
+    static const cs_mode modes[3] = {CS_MODE_16, CS_MODE_32, CS_MODE_64};
+
+    for (unsigned i = 0; i < 3; i++) {
+        if (cs_open(CS_ARCH_X86, modes[i], &oracle->handle[i]) != CS_ERR_OK ||
+            cs_option(oracle->handle[i], CS_OPT_DETAIL, CS_OPT_ON) != CS_ERR_OK)
+            return false;
+    }
+    oracle->insn = cs_malloc(oracle->handle[0]);
+    return oracle->insn != NULL;
+}
+
+void oracle_close(struct oracle *oracle)
+{
+    cs_free(oracle->insn, 1);
+    for (unsigned i = 0; i < 3; i++)
+        cs_close(&oracle->handle[i]);
+}
+
+/* Whether word is one of the words of a list. */
+static bool is_listed(const char *list, const char *word)
+{
+    size_t length = strlen(word);
+
+    for (const char *at = list; (at = strstr(at, word)) != NULL; at += length) {
+        if ((at == list || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* ---- Capstone's text in our words ---- */
+
+/* Other names for what we name as the Intel manual does. */
+static const char *const renamed[][2] = {
+    {"pushal", "pushad"},
+    {"pushaw", "pusha"},
+    {"popal", "popad"},
+    {"popaw", "popa"},
+    {"ljmp", "jmp far"},
+    {"lcall", "call far"},
+    {"sal", "shl"},
+    {"wait", "fwait"},
+    {"ud2b", "ud1"},
+    {"xlatb", "xlat"},
+    {"vcvttpd2dqx", "vcvttpd2dq"},
+    {"vcvtpd2dqx", "vcvtpd2dq"},
+    {"vcvtpd2psx", "vcvtpd2ps"},
+};
+
+/* Capstone says the predicate of a compare in the mnemonic; we show the immediate. */
+static const char *const predicates[32] = {
+    "eq",    "lt",     "le",     "unord",    "neq",    "nlt",    "nle",    "ord",
+    "eq_uq", "nge",    "ngt",    "false",    "neq_oq", "ge",     "gt",     "true",
+    "eq_os", "lt_oq",  "le_oq",  "unord_s",  "neq_us", "nlt_uq", "nle_uq", "ord_s",
+    "eq_us", "nge_uq", "ngt_uq", "false_os", "neq_os", "ge_oq",  "gt_oq",  "true_us",
+};
+
+/* Splits vcmpnltps into vcmpps and the predicate's number, -1 where there is none. */
+static int split_predicate(char *mnemonic)
+{
+    char *stem = mnemonic + (*mnemonic == 'v');
+    size_t length = strlen(stem);
+
+    if (strncmp(stem, "cmp", 3) != 0 || length < 7 || !strchr("ps", stem[length - 2]) ||
+        !strchr("sd", stem[length - 1]))
+        return -1;
+    for (int i = 0; i < 32; i++) {
+        if (strlen(predicates[i]) == length - 5 &&
+            strncmp(predicates[i], stem + 3, length - 5) == 0) {
+            memmove(stem + 3, stem + length - 2, 3);
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool skip(const char **text, const char *word)
+{
+    size_t length = strlen(word);
+
+    if (strncmp(*text, word, length) != 0)
+        return false;
+    *text += length;
+    return true;
+}
+
+/* Capstone's text with our mnemonics, and without hints and prefixes that mean nothing. */
+static void rewrite(const cs_insn *insn, char *text, size_t size)
+{
+    static const char *const hints[] = {"bnd ", "notrack ", "xacquire ", "xrelease "};
+    static const char *const repeats[] = {"rep ", "repe ", "repne "};
+    static const char strings[] =
+        "movsb movsw movsd movsq cmpsb cmpsw cmpsd cmpsq scasb scasw scasd "
+        "scasq lodsb lodsw lodsd lodsq stosb stosw stosd stosq insb insw "
+        "insd outsb outsw outsd";
+    char stem[sizeof(insn->mnemonic)];
+    const char *name = insn->mnemonic, *prefix = "", *repeat = "";
+
+    for (size_t i = 0; i < ARRAY_SIZE(hints); i++)
+        skip(&name, hints[i]);
+    if (skip(&name, "lock "))
+        prefix = "lock ";
+    for (size_t i = 0; i < ARRAY_SIZE(repeats); i++) {
+        if (skip(&name, repeats[i]) && is_listed(strings, name))
+            repeat = repeats[i];
+    }
+    strcpy(stem, name);
+    int predicate = split_predicate(stem);
+    name = stem;
+    for (size_t i = 0; i < ARRAY_SIZE(renamed); i++) {
+        if (strcmp(name, renamed[i][0]) == 0)
+            name = renamed[i][1];
+    }
+    int length = snprintf(text, size, "%s%s%s%s%s", prefix, repeat, name, *insn->op_str ? " " : "",
+                          insn->op_str);
+    if (predicate >= 0)
+        snprintf(text + length, size - (size_t)length, ", %d", predicate);
+}
+
+/* ---- Whether two texts say the same ---- */
+
+/* The size that stands before a memory operand, 0 for none. */
+static unsigned skip_size(const char **text)
+{
+    static const struct {
+        const char *name;
+        unsigned size;
+    } sizes[] = {
+        {"byte ptr ", 1},  {"word ptr ", 2},     {"dword ptr ", 4},  {"fword ptr ", 6},
+        {"qword ptr ", 8}, {"tbyte ptr ", 10},   {"xword ptr ", 10}, {"xmmword ptr ", 16},
+        {"ptr ", 0},       {"ymmword ptr ", 32},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        if (skip(text, sizes[i].name))
+            return sizes[i].size;
+    }
+    return 0;
+}
+
+static void skip_segment(const char **text)
+{
+    if ((*text)[0] && (*text)[1] == 's' && (*text)[2] == ':' && (*text)[3] == '[')
+        *text += 3;
+}
+
+/* A number at the start of a word, with its sign, which may stand apart. */
+static bool skip_number(const char **text, uint64_t *number)
+{
+    const char *at = *text;
+    bool negative = *at == '-';
+    char *end;
+
+    if (*at == '-' || *at == '+')
+        at++;
+    if (at > *text && *at == ' ')
+        at++;
+    if (!isdigit((unsigned char)*at))
+        return false;
+    *number = strtoull(at, &end, 0);
+    if (negative)
+        *number = -*number;
+    *text = end;
+    return true;
+}
+
+static uint64_t size_mask(unsigned bytes)
+{
+    return bytes >= 8 ? UINT64_MAX : (UINT64_C(1) << bytes * 8) - 1;
+}
+
+/* Displacements have 32 bits at most, and Capstone cuts an absolute one off at the operand size. */
+static unsigned number_size(const struct dec_insn *insn, bool in_memory, uint64_t ours)
+{
+    bool absolute = insn->mem.base == DEC_NO_REG && insn->mem.index == DEC_NO_REG;
+    bool offset = insn->map == DEC_MAP_ONE && (insn->opcode & 0xfc) == 0xa0;
+
+    if (in_memory && offset)
+        return insn->address_size;
+    if (in_memory && absolute && insn->mode == DEC_MODE_16)
+        return insn->operand_size == 1 ? 1 : 2;
+    if (in_memory && absolute && insn->operand_size < 4)
+        return insn->operand_size;
+    if (in_memory)
+        return insn->address_size == 2 ? 2 : 4;
+    if (insn->op == DEC_OP_ENTER || insn->op == DEC_OP_RET || insn->op == DEC_OP_RET_FAR)
+        return ours > UINT8_MAX ? 2 : 1;
+    if (insn->imm_size == 1 && insn->imm <= UINT8_MAX)
+        return 1;
+    return insn->operand_size;
+}
+
+static bool same_number(const struct dec_insn *insn, bool in_memory, uint64_t ours, uint64_t theirs)
+{
+    return ((ours ^ theirs) & size_mask(number_size(insn, in_memory, ours))) == 0;
+}
+
+/* Numbers are equal modulo their size in the instruction, a memory operand's size is compared where
+ * both give one if sizes is set, and segments are not compared: Capstone shows redundant overrides
+ * too. */
+static bool same_text(const struct dec_insn *insn, const char *ours, const char *theirs, bool sizes)
+{
+    bool in_memory = false, at_word = true;
+
+    while (*ours) {
+        uint64_t our_number, their_number;
+
+        if (at_word) {
+            unsigned our_size = skip_size(&ours), their_size = skip_size(&theirs);
+            if (sizes && our_size && their_size && our_size != their_size)
+                return false;
+            skip_segment(&ours);
+            skip_segment(&theirs);
+            if (skip_number(&ours, &our_number)) {
+                if (!skip_number(&theirs, &their_number) ||
+                    !same_number(insn, in_memory, our_number, their_number))
+                    return false;
+                at_word = false;
+                continue;
+            }
+        }
+        if (*ours != *theirs)
+            return false;
+        in_memory = *ours == '[' || (in_memory && *ours != ']');
+        at_word = strchr(" [:", *ours) != NULL;
+        ours++;
+        theirs++;
+    }
+    return *theirs == '\0';
+}
+
+/* x87 instructions name ST(0) or imply it: without it they say the same. */
+static void drop_st0(char *text)
+{
+    static const char *const forms[] = {" st(0),", ", st(0)", " st(0)"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+        char *at;
+        while ((at = strstr(text, forms[i])) != NULL)
+            memmove(at, at + strlen(forms[i]), strlen(at + strlen(forms[i])) + 1);
+    }
+}
+
+/* XCHG's operands in the other order, which is the same instruction. */
+static void swap_operands(const char *text, char *swapped, size_t size)
+{
+    const char *operands = strstr(text, "xchg ");
+    const char *comma = operands ? strstr(text, ", ") : NULL;
+
+    swapped[0] = '\0';
+    if (comma) {
+        operands += strlen("xchg ");
+        snprintf(swapped, size, "%.*s%s, %.*s", (int)(operands - text), text, comma + 2,
+                 (int)(comma - operands), operands);
+    }
+}
+
+/* The implied last operand that Capstone leaves out. */
+static void drop_xmm0(char *text)
+{
+    size_t length = strlen(text);
+
+    if (length > 6 && strcmp(text + length - 6, ", xmm0") == 0)
+        text[length - 6] = '\0';
+}
+
+/* Mnemonics of operations whose memory operand has another size in Capstone than in the manual. */
+static const char unsized[] = "punpcklbw punpcklwd punpckldq fnstsw lsl lar comiss comisd ucomiss "
+                              "ucomisd vcomiss vcomisd vucomiss vucomisd";
+static const char with_xmm0[] = "blendvps blendvpd pblendvb sha256rnds2";
+
+static bool agree(const struct comparison *result, const char *text)
+{
+    char ours[sizeof(result->ours)], theirs[sizeof(result->theirs)], swapped[sizeof(theirs)];
+    const struct dec_info *info = dec_info(result->insn.op);
+    bool sizes = !is_listed(unsized, info->name);
+
+    snprintf(ours, sizeof(ours), "%.*s", (int)strcspn(result->ours, "#"), result->ours);
+    if (strchr(result->ours, '#'))
+        ours[strlen(ours) - 1] = '\0';
+    strcpy(theirs, text);
+    if (info->op_class == DEC_CLASS_X87) {
+        drop_st0(ours);
+        drop_st0(theirs);
+    }
+    if (is_listed(with_xmm0, info->name))
+        drop_xmm0(ours);
+    if (same_text(&result->insn, ours, theirs, sizes))
+        return true;
+    swap_operands(theirs, swapped, sizeof(swapped));
+    return swapped[0] && same_text(&result->insn, ours, swapped, sizes);
+}
+
+/* ---- The same instruction encoded so that Capstone reads it rightly ---- */
+
+struct encoding {
+    uint8_t bytes[32];
+    size_t size;
+    enum dec_mode mode;
+};
+
+static bool is_legacy_prefix(uint8_t byte)
+{
+    static const uint8_t prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65,
+                                       0x66, 0x67, 0xf0, 0xf2, 0xf3};
+
+    return memchr(prefixes, byte, sizeof(prefixes)) != NULL;
+}
+
+static size_t count_prefixes(const struct comparison *result)
+{
+    size_t count = 0;
+
+    while (count < result->size &&
+           (is_legacy_prefix(result->bytes[count]) ||
+            (result->mode == DEC_MODE_64 && result->bytes[count] >> 4 == 4)))
+        count++;
+    return count;
+}
+
+static void put_byte(struct encoding *encoding, bool condition, uint8_t byte)
+{
+    if (condition)
+        encoding->bytes[encoding->size++] = byte;
+}
+
+static bool is_near_branch(const struct dec_insn *insn)
+{
+    return dec_info(insn->op)->attributes & DEC_ATTR_BRANCH && insn->operand_count &&
+           insn->operand[0].kind == DEC_OPERAND_REL;
+}
+
+static bool has_address(const struct dec_insn *insn)
+{
+    bool counts = insn->op == DEC_OP_JCXZ || insn->op == DEC_OP_LOOP || insn->op == DEC_OP_LOOPE ||
+                  insn->op == DEC_OP_LOOPNE;
+
+    for (unsigned i = 0; i < insn->operand_count; i++) {
+        if (insn->operand[i].kind == DEC_OPERAND_MEM)
+            return true;
+    }
+    return counts || dec_info(insn->op)->attributes & DEC_ATTR_STRING;
+}
+
+/* Every prefix that means something, once and in the usual order. In 16-bit mode Capstone knows no
+ * mandatory prefixes and cuts off addresses; there it is the same instruction in 32-bit mode. */
+static void encode_again(const struct comparison *result, struct encoding *encoding)
+{
+    static const uint8_t segments[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
+    const struct dec_insn *insn = &result->insn;
+    const struct dec_info *info = dec_info(insn->op);
+    bool vex = insn->prefixes & DEC_PREFIX_VEX, mode64 = insn->mode == DEC_MODE_64;
+    bool from_16 = insn->mode == DEC_MODE_16;
+    bool integer = info->op_class == DEC_CLASS_INTEGER || info->op_class == DEC_CLASS_SYSTEM;
+    bool opsize = insn->prefixes & DEC_PREFIX_OPSIZE,
+         addrsize = insn->prefixes & DEC_PREFIX_ADDRSIZE;
+    size_t start = count_prefixes(result);
+
+    if (vex)
+        opsize = false;
+    else if (insn->pp == DEC_PP_66)
+        opsize = true;
+    else if (!integer && info->op_class != DEC_CLASS_X87 && info->op_class != DEC_CLASS_STATE)
+        opsize = false;
+    else if (mode64 && (insn->rex & DEC_REX_W || is_near_branch(insn)))
+        opsize = false;
+    else if (from_16)
+        opsize = !opsize;
+    addrsize = has_address(insn) && addrsize != from_16;
+    bool segment = has_address(insn) && insn->prefixes & DEC_PREFIX_SEG &&
+                   (!mode64 || insn->mem.segment >= SEG_FS);
+
+    *encoding = (struct encoding){.mode = from_16 ? DEC_MODE_32 : insn->mode};
+    if (info->attributes & DEC_ATTR_STRING) {
+        put_byte(encoding, insn->prefixes & DEC_PREFIX_REP, 0xf3);
+        put_byte(encoding, insn->prefixes & DEC_PREFIX_REPNE, 0xf2);
+    }
+    put_byte(encoding, segment, segments[insn->mem.segment]);
+    put_byte(encoding, addrsize, 0x67);
+    put_byte(encoding, opsize, 0x66);
+    put_byte(encoding, insn->prefixes & DEC_PREFIX_LOCK, 0xf0);
+    put_byte(encoding, !vex && insn->pp == DEC_PP_F3, 0xf3);
+    put_byte(encoding, !vex && insn->pp == DEC_PP_F2, 0xf2);
+    put_byte(encoding, insn->prefixes & DEC_PREFIX_REX, 0x40 | insn->rex);
+    memcpy(encoding->bytes + encoding->size, result->bytes + start, insn->length - start);
+    encoding->size += insn->length - start;
+}
+
+static bool agree_again(struct oracle *oracle, const struct comparison *result)
+{
+    struct encoding encoding;
+    char theirs[sizeof(result->theirs)];
+
+    encode_again(result, &encoding);
+    const uint8_t *code = encoding.bytes;
+    size_t left = encoding.size;
+    uint64_t address = ADDRESS + result->insn.length - encoding.size; /* keeps branch targets */
+    if (!cs_disasm_iter(oracle->handle[encoding.mode], &code, &left, &address, oracle->insn))
+        return false;
+    rewrite(oracle->insn, theirs, sizeof(theirs));
+    return left == 0 && agree(result, theirs);
+}
+
+/* ---- Where we differ ---- */
+
+/* The instruction without some of its prefixes; false where there is none. */
+static bool decode_without(const struct comparison *result, const char *dropped, bool flip_w,
+                           struct dec_insn *insn)
+{
+    uint8_t bytes[32];
+    size_t size = 0, prefixes = count_prefixes(result), start = 0;
+
+    for (size_t i = 0; i < result->size && size < sizeof(bytes); i++) {
+        if (i == prefixes)
+            start = size;
+        if (i >= prefixes || !strchr(dropped, result->bytes[i]))
+            bytes[size++] = result->bytes[i];
+    }
+    if (flip_w) {
+        if (bytes[start] != 0xc4 || size < start + 3)
+            return false;
+        bytes[start + 2] ^= 0x80;
+    }
+    return dec_decode(bytes, size, result->mode, insn) == DEC_OK;
+}
+
+static bool has_no_such_prefix(const struct comparison *result)
+{
+    struct dec_insn insn;
+
+    return decode_without(result, "\xf2\xf3", false, &insn) ||
+           decode_without(result, "\x66\xf2\xf3", false, &insn);
+}
+
+static bool has_prefix_before_vex(const struct comparison *result)
+{
+    static const uint8_t illegal[] = {0x66, 0xf0, 0xf2, 0xf3};
+    size_t prefixes = count_prefixes(result);
+    bool found = false;
+
+    for (size_t i = 0; i < prefixes; i++)
+        found |= result->bytes[i] >> 4 == 4 || memchr(illegal, result->bytes[i], sizeof(illegal));
+    return found && (result->bytes[prefixes] == 0xc4 || result->bytes[prefixes] == 0xc5);
+}
+
+static bool has_wrong_vex_w(const struct comparison *result)
+{
+    struct dec_insn insn;
+
+    return decode_without(result, "\x66\xf2\xf3", true, &insn);
+}
+
+static bool has_no_vsib(const struct comparison *result)
+{
+    return strstr(result->theirs, "gather") != NULL;
+}
+
+static bool is_mask_operation(const struct comparison *result)
+{
+    return result->theirs[0] == 'k';
+}
+
+static bool has_67_and_rex_w(const struct comparison *result)
+{
+    return result->insn.prefixes & DEC_PREFIX_ADDRSIZE && result->insn.rex & DEC_REX_W &&
+           !(result->insn.prefixes & DEC_PREFIX_VEX) &&
+           result->capstone->size == result->insn.length;
+}
+
+static bool locks_what_does_not_lock(const struct comparison *result)
+{
+    struct dec_insn insn;
+
+    return decode_without(result, "\xf0", false, &insn) &&
+           (!(dec_info(insn.op)->attributes & DEC_ATTR_LOCKABLE) ||
+            insn.operand[0].kind != DEC_OPERAND_MEM);
+}
+
+static bool is_not_offered(const struct comparison *result)
+{
+    static const uint8_t groups[] = {X86_GRP_VM,     X86_GRP_3DNOW, X86_GRP_SSE4A,
+                                     X86_GRP_AVX512, X86_GRP_XOP,   X86_GRP_FMA4,
+                                     X86_GRP_TBM,    X86_GRP_SGX,   X86_GRP_RTM};
+    const cs_detail *detail = result->capstone->detail;
+
+    for (unsigned i = 0; i < detail->groups_count; i++) {
+        if (memchr(groups, detail->groups[i], sizeof(groups)))
+            return true;
+    }
+    return false;
+}
+
+static bool is_legacy_mode(const struct comparison *result)
+{
+    return result->mode != DEC_MODE_64;
+}
+
+static bool is_64_bit_mode(const struct comparison *result)
+{
+    return result->mode == DEC_MODE_64;
+}
+
+static bool is_no_register(const struct comparison *result)
+{
+    return strstr(result->theirs, "cr") || strstr(result->theirs, "dr") ||
+           strstr(result->theirs, "mov cs,");
+}
+
+static bool is_truncated(const struct comparison *result)
+{
+    return result->status == DEC_TRUNCATED;
+}
+
+static bool is_hint(const struct comparison *result)
+{
+    return result->insn.map == DEC_MAP_0F;
+}
+
+/* Whether Capstone has it with another mnemonic, or leaves out the last operand. */
+static bool is_same_length(const struct comparison *result)
+{
+    return result->capstone->size == result->insn.length;
+}
+
+static bool has_offset(const struct comparison *result)
+{
+    return (result->insn.opcode & 0xfc) == 0xa0;
+}
+
+static bool is_segment_move(const struct comparison *result)
+{
+    return result->insn.op == DEC_OP_MOV_SEG;
+}
+
+enum whose { OURS_ONLY, THEIRS_ONLY, BOTH };
+
+static const char branches[] = "jmp call jo jno jb jae je jne jbe ja js jns jp jnp jl jge jle jg";
+
+/* Every difference that is meant, in the order in which they are looked for. The mnemonics are
+ * Capstone's where only it has an instruction, and else ours; NULL stands for all. doc/decoder.md
+ * lists them too. */
+static const struct difference {
+    enum whose whose;
+    const char *mnemonics;
+    bool (*applies)(const struct comparison *result);
+    const char *reason;
+} differences[] = {
+    {THEIRS_ONLY, NULL, has_no_such_prefix, "Capstone ignores prefixes that make it undefined"},
+    {THEIRS_ONLY, NULL, locks_what_does_not_lock, "Capstone allows LOCK where the manual does not"},
+    {THEIRS_ONLY, NULL, has_prefix_before_vex, "VEX after REX, 66, F2, F3 or LOCK is undefined"},
+    {THEIRS_ONLY, NULL, has_wrong_vex_w, "Capstone ignores VEX.W where the manual fixes it"},
+    {THEIRS_ONLY, NULL, has_no_vsib, "Capstone reads gathers without SIB"},
+    {THEIRS_ONLY, NULL, is_mask_operation, "AVX-512 is not offered"},
+    {THEIRS_ONLY, NULL, is_not_offered, "an instruction set that is not offered"},
+    {THEIRS_ONLY,
+     "getsec xsha1 xsha256 xstore montmul xcryptecb xcryptcbc xcryptctr xcryptcfb "
+     "xcryptofb vmptrld vmptrst vmclear vmxon invept invvpid femms rdpkru wrpkru "
+     "monitorx mwaitx clzero xbegin xend xabort xtest encls enclu xstorerng",
+     NULL, "an instruction set that is not offered"},
+    {THEIRS_ONLY, "syscall sysret swapgs", is_legacy_mode,
+     "undefined outside 64-bit mode on Intel's CPUs"},
+    {THEIRS_ONLY, "mov", is_no_register, "there is no such register, or it cannot be loaded"},
+    {THEIRS_ONLY, "ud0 ud1", is_truncated, "Capstone reads no ModRM byte"},
+    {THEIRS_ONLY, branches, is_64_bit_mode, "66 shortens no near branch on Intel's CPUs"},
+
+    {OURS_ONLY, "nop", is_hint, "Capstone does not know all of the reserved NOPs"},
+    {OURS_ONLY, "ud0", NULL, "Capstone does not know it under prefixes"},
+    {OURS_ONLY,
+     "gf2p8affineqb gf2p8affineinvqb gf2p8mulb vgf2p8affineqb vgf2p8affineinvqb vgf2p8mulb "
+     "vaesenc vaesenclast vaesdec vaesdeclast vpclmulqdq",
+     NULL, "newer than Capstone 4"},
+    {OURS_ONLY, "lfence mfence sfence", NULL, "the CPU ignores ModRM.rm"},
+    {OURS_ONLY, "vbroadcasti128", NULL, "Capstone does not know it"},
+    {OURS_ONLY, "endbr32 endbr64", NULL, "Capstone misses it in 16-bit mode"},
+    {OURS_ONLY, "mov", is_segment_move, "the CPU ignores REX.R for segment registers"},
+
+    {BOTH, "nop", is_hint, "Capstone shows ModRM.reg of the reserved NOPs, or another size"},
+    {BOTH, "ud0 ud1", NULL, "Capstone reads no ModRM byte"},
+    {BOTH, "lsl lar", is_same_length, "the selector in a register is 16 bits"},
+    {BOTH, "mov", is_segment_move, "the selector in a register is 16 bits"},
+    {BOTH, "cbw cwd", is_legacy_mode, "Capstone has CWDE and CDQ in 16-bit mode"},
+    {BOTH, "movsxd", is_same_length, "Capstone shows a 64-bit destination without REX.W"},
+    {BOTH, "sysretq sysexitq", is_same_length, "Capstone does not tell REX.W"},
+    {BOTH, "movq", is_same_length, "Capstone calls MOVQ with a general register MOVD"},
+    {BOTH, "movabs", has_offset, "Capstone calls it MOV under prefix 67"},
+    {BOTH, "pause", is_same_length, "Capstone misses it in 16-bit mode and under REX.W"},
+    {BOTH, "repne", NULL, "Capstone leaves out REPNE where it acts as REP"},
+    {BOTH, "vpinsrd vpextrd", is_legacy_mode, "VEX.W counts in 64-bit mode only"},
+    {BOTH, "clwb", is_same_length, "Capstone takes it for XSAVEOPT64 under REX.W"},
+    {BOTH, "aam aad", is_same_length, "Capstone leaves out the usual base of 10"},
+    {BOTH, "vblendvps vblendvpd vpblendvb", is_legacy_mode, "there are only 8 registers"},
+    {BOTH, NULL, has_67_and_rex_w, "Capstone takes 67 before REX.W for 66"},
+    {BOTH, "jcxz jecxz", is_same_length, "Capstone ignores prefix 67 before others"},
+    {BOTH, "rdpid", is_same_length, "Capstone takes it for RDSEED"},
+    {BOTH, "fstp fnop", is_same_length, "Capstone has names for undocumented encodings"},
+    {BOTH, branches, is_64_bit_mode, "66 shortens no near branch on Intel's CPUs"},
+};
+
+static const char *first_word(const char *text, char *word, size_t size)
+{
+    size_t length = strcspn(text, " ");
+
+    snprintf(word, size, "%.*s", (int)length, text);
+    return word;
+}
+
+static const char *explain(const struct comparison *result)
+{
+    enum whose whose = result->status != DEC_OK ? THEIRS_ONLY : result->capstone ? BOTH : OURS_ONLY;
+    char word[32];
+
+    first_word(whose == THEIRS_ONLY ? result->theirs : result->ours, word, sizeof(word));
+    for (size_t i = 0; i < ARRAY_SIZE(differences); i++) {
+        const struct difference *difference = &differences[i];
+        if (difference->whose == whose &&
+            (!difference->mnemonics || is_listed(difference->mnemonics, word)) &&
+            (!difference->applies || difference->applies(result)))
+            return difference->reason;
+    }
+    return NULL;
+}
+
+void oracle_compare(struct oracle *oracle, const uint8_t *bytes, size_t size, enum dec_mode mode,
+                    struct comparison *result)
+{
+    const uint8_t *code = bytes;
+    uint64_t address = ADDRESS;
+    size_t left = size;
+
+    *result = (struct comparison){.mode = mode, .bytes = bytes, .size = size};
+    result->status = dec_decode(bytes, size, mode, &result->insn);
+    if (result->status == DEC_OK)
+        dec_format(&result->insn, ADDRESS, result->ours, sizeof(result->ours));
+    if (cs_disasm_iter(oracle->handle[mode], &code, &left, &address, oracle->insn)) {
+        result->capstone = oracle->insn;
+        rewrite(oracle->insn, result->theirs, sizeof(result->theirs));
+    }
+    if (result->status != DEC_OK || !result->capstone)
+        result->agree = result->status != DEC_OK && !result->capstone;
+    else
+        result->agree =
+            result->capstone->size == result->insn.length && agree(result, result->theirs);
+    if (result->agree)
+        return;
+    result->reason = explain(result);
+    if (!result->reason && result->status == DEC_OK && agree_again(oracle, result))
+        result->reason = "Capstone does not cope with this order or choice of prefixes";
+}
