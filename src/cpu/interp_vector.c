@@ -58,6 +58,22 @@ _Noreturn static void raise_simd(struct cpu *cpu)
     cpu_raise(cpu, cpu->cr4 & CR4_OSXMMEXCPT ? VECTOR_XM : VECTOR_UD);
 }
 
+/* VCVTPS2PH ignores FTZ; but its tiny results, if exact, are the denormal ones. */
+static bool stores_denormal_half(const struct cpu *cpu, const struct dec_insn *insn,
+                                 const void *buffer)
+{
+    const struct dec_operand *operand = &insn->operand[0];
+    const void *result = operand->kind == DEC_OPERAND_MEM ? buffer : &cpu->vec[operand->reg];
+    if (insn->op != DEC_OP_VCVTPS2PH)
+        return false;
+    for (unsigned i = 0; i < (insn->vex_l ? 8u : 4u); i++) {
+        uint64_t half = load_le((const uint8_t *)result + 2 * i, 2);
+        if ((half & 0x03ff) && !(half & 0x7c00))
+            return true;
+    }
+    return false;
+}
+
 /* Runs with the guest's MXCSR where some exceptions are unmasked (SDM vol. 1, 11.5.3). The host
  * runs it masked; if a flag comes up that the guest has unmasked, the result is taken back.
  *
@@ -89,6 +105,8 @@ static uint64_t execute_unmasked(struct cpu *cpu, const struct interp_insn *in, 
     cpu->mxcsr = masked;
     uint64_t flags = call_stub(cpu, in, buffer);
     raised |= cpu->mxcsr & MXCSR_FLAGS;
+    if (!(guest & MXCSR_UM) && stores_denormal_half(cpu, &in->insn, buffer))
+        raised |= MXCSR_UE;
 
     uint32_t unmasked = raised & ~(guest >> MXCSR_MASK_SHIFT);
     if (unmasked) {

@@ -402,6 +402,30 @@ Test(vector, exceptions_that_the_system_does_not_want)
     vector_guest_destroy(guest);
 }
 
+/* Unmasked underflow is for tiny results that are exact, too. */
+Test(vector, exact_denormal_results)
+{
+    static const uint8_t mulss[] = {0xf3, 0x0f, 0x59, 0xc1}; /* mulss xmm0, xmm1 */
+    static const uint8_t to_half[] = {0xc4, 0xe3, 0x79,
+                                      0x1d, 0xc0, 0x04}; /* vcvtps2ph xmm0, xmm0 */
+    struct vector_guest *guest = vector_guest_create(SEED + 12);
+    struct host_state *host = host_runner_state(guest->host);
+    for (unsigned i = 0; i < 2; i++) {
+        const uint8_t *bytes = i ? to_half : mulss;
+        unsigned length = i ? sizeof(to_half) : sizeof(mulss);
+        if (i && !guest->model.features[DEC_FEATURE_F16C])
+            break;
+        randomise(guest, DATA_ADDRESS, false);
+        guest->cpu->vec[0].u32[0] = host->vec[0].u32[0] = i ? 0x33800000 : 0x00800000; /* least */
+        guest->cpu->vec[1].u32[0] = host->vec[1].u32[0] = 0x3f000000;                  /* 1/2 */
+        guest->cpu->mxcsr = host->mxcsr = 0x1780; /* UM clear */
+        cr_expect_eq(host_run(guest->host, bytes, length), HOST_SIGFPE);
+        cr_expect_eq(run(guest, bytes, length), VECTOR_XM);
+        cr_expect(states_equal(guest, bytes, length, FLAGS_STATUS));
+    }
+    vector_guest_destroy(guest);
+}
+
 /* Stubs run out in the end; then, and only then, the cache says so. */
 Test(vector, a_full_cache_says_so)
 {
