@@ -77,7 +77,8 @@ const struct dec_entry dec_table_one[256] = {
     [0x8e] = WRITE(MOV_SEG, Sw, Ew),
     [0x8f] = BY_REG(WRITE_R(D64, POP, Ev), UD, UD, UD, UD, UD, UD, UD),
 
-    [0x90] = BY_REX_B(BY_REP(READ(NOP), READ(PAUSE), READ(NOP)), EXCHANGE(XCHG, Zv, rAX)),
+    [0x90] = BY_REP(BY_REX_B(READ(NOP), EXCHANGE(XCHG, Zv, rAX)), READ(PAUSE),
+                    BY_REX_B(READ(NOP), EXCHANGE(XCHG, Zv, rAX))),
     [0x91 ... 0x97] = EXCHANGE(XCHG, Zv, rAX),
     [0x98] = READ(CBW),
     [0x99] = READ(CWD),
