@@ -8,8 +8,8 @@ static bool in_limit(const struct segment *seg, uint64_t offset, unsigned size)
     uint64_t last = offset + size - 1;
     bool expand_down = (seg->attributes & (SEGATTR_S | SEGTYPE_CODE | SEGTYPE_EXPAND_DOWN)) ==
                        (SEGATTR_S | SEGTYPE_EXPAND_DOWN);
-    if (!expand_down)
-        return last <= seg->limit;
+    if (!expand_down) /* 4 GiB have no end: offsets wrap */
+        return last <= seg->limit || seg->limit == UINT32_MAX;
     return offset > seg->limit && last <= (seg->attributes & SEGATTR_DB ? 0xffffffff : 0xffff);
 }
 
