@@ -67,6 +67,11 @@ typedef void alu_locked_unary_fn(void *p, unsigned size, uint64_t *rflags);
         : [a] "+&r"(a), "+&a"(ax)                                                                  \
         : "c"(b)                                                                                   \
         : "cc")
+#define ALU_ROTATE_IMM_CASE(flags_in, insn, width)                                                 \
+    asm(insn " %%cl, %" width "[a]\n\t" flags_in insn " $2, %" width "[a]" ALU_FLAGS_OUT           \
+        : [a] "+&r"(a), "+&a"(ax)                                                                  \
+        : "c"(b - 2)                                                                               \
+        : "cc")
 #define ALU_VEX_CASE(flags_in, insn, width)                                                        \
     asm(flags_in insn " %" width "[b], %" width "[a], %" width "[a]" ALU_FLAGS_OUT                 \
         : [a] "+&r"(a), "+&a"(ax)                                                                  \
@@ -134,6 +139,24 @@ ALU_BINARY(rcr, ALU_ALL_SIZES, ALU_SHIFT_CASE, ALU_FLAGS_IN)
 ALU_BINARY(shl, ALU_ALL_SIZES, ALU_SHIFT_CASE, ALU_FLAGS_IN)
 ALU_BINARY(shr, ALU_ALL_SIZES, ALU_SHIFT_CASE, ALU_FLAGS_IN)
 ALU_BINARY(sar, ALU_ALL_SIZES, ALU_SHIFT_CASE, ALU_FLAGS_IN)
+
+/* ROL and ROR of a register by an immediate other than one leave OF undefined in another way than
+ * by CL or in memory, so the last two places are rotated by an immediate. */
+#define ALU_ROTATE_IMM(name, mnemonic)                                                             \
+    static ALWAYS_INLINE uint64_t alu_##name##_imm(uint64_t a, uint64_t b, unsigned size,          \
+                                                   uint64_t *rflags)                               \
+    {                                                                                              \
+        b &= size == 8 ? 63 : 31;                                                                  \
+        if (b < 2)                                                                                 \
+            return alu_##name(a, b, size, rflags);                                                 \
+        uint32_t ax = alu_flags_to_ax(*rflags);                                                    \
+        ALU_ALL_SIZES(ALU_ROTATE_IMM_CASE, ALU_FLAGS_IN, mnemonic);                                \
+        alu_flags_from_ax(rflags, ax);                                                             \
+        return a;                                                                                  \
+    }
+
+ALU_ROTATE_IMM(rol, "rol")
+ALU_ROTATE_IMM(ror, "ror")
 
 /* BMI1 and BMI2. */
 ALU_BINARY(blsr, ALU_LONG_SIZES, ALU_BINARY_CASE, ALU_FLAGS_IN)

@@ -91,8 +91,8 @@ static void aam(struct cpu *cpu, const struct interp_insn *in)
 
 static void aad(struct cpu *cpu, const struct interp_insn *in)
 {
-    set_ax(cpu, (al(cpu) + ah(cpu) * (unsigned)in->insn.imm) & 0xff);
-    set_flags(cpu, false, false);
+    uint64_t tens = ah(cpu) * in->insn.imm;
+    set_ax(cpu, (uint8_t)alu_add(al(cpu), tens, 1, &cpu->rflags));
 }
 
 interp_handler *interp_select_bcd(const struct dec_insn *insn, uint32_t mode)

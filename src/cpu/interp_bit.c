@@ -1,8 +1,6 @@
 /* BT, BTS, BTR, BTC, bit scans and counts, CRC32, RDRAND, RDSEED. */
 #include "cpu/interp_integer.h"
 
-#include "cpu/model.h"
-
 /* The number comes as immediate or in a register; in memory, a register counts from the operand's
  * address in both directions, and the datum accessed is the one that holds the bit. */
 static ALWAYS_INLINE uint64_t bit_address(const struct cpu *cpu, const struct dec_insn *insn,
@@ -106,26 +104,8 @@ static ALWAYS_INLINE void scan(struct cpu *cpu, const struct dec_insn *insn, alu
 SCANS(bsf)
 SCANS(bsr)
 SCANS(popcnt)
-
-/* TZCNT and LZCNT are BSF and BSR with an F3 prefix, and that is what a CPU without them executes.
- */
-static ALWAYS_INLINE void count_zeros(struct cpu *cpu, const struct dec_insn *insn,
-                                      alu_binary_fn *alu, alu_binary_fn *older,
-                                      enum dec_feature feature, bool memory, unsigned size)
-{
-    if (LIKELY(cpu->model->features[feature]))
-        scan(cpu, insn, alu, memory, size);
-    else
-        scan(cpu, insn, older, memory, size);
-}
-
-#define COUNTS(name, older, feature)                                                               \
-    HANDLERS_WIDE(name##_r, count_zeros, alu_##name, alu_##older, feature, false)                  \
-    HANDLERS_WIDE(name##_m, count_zeros, alu_##name, alu_##older, feature, true)                   \
-    static const handler_row name##_handlers[2] = {ROW_WIDE(name##_r), ROW_WIDE(name##_m)};
-
-COUNTS(tzcnt, bsf, DEC_FEATURE_BMI1)
-COUNTS(lzcnt, bsr, DEC_FEATURE_LZCNT)
+SCANS(tzcnt)
+SCANS(lzcnt)
 
 /* The destination has 32 bits, zero-extended, also where REX.W makes it 64. */
 static ALWAYS_INLINE void crc32(struct cpu *cpu, const struct dec_insn *insn, bool memory,

@@ -22,26 +22,30 @@ static ALWAYS_INLINE uint64_t branch_target(struct cpu *cpu, uint64_t target, bo
 enum branch_form { BRANCH_REL, BRANCH_REG, BRANCH_MEM };
 
 static ALWAYS_INLINE uint64_t branch_operand(struct cpu *cpu, const struct dec_insn *insn,
-                                             enum branch_form form, bool mode64, unsigned size)
+                                             enum branch_form form, unsigned size)
 {
-    uint64_t target = form == BRANCH_REL
-                          ? cpu->next_rip + insn->imm
-                          : operand_source(cpu, insn, &insn->operand[0], form == BRANCH_MEM, size);
-    return branch_target(cpu, target, mode64, size);
+    if (form == BRANCH_REL)
+        return cpu->next_rip + insn->imm;
+    return operand_source(cpu, insn, &insn->operand[0], form == BRANCH_MEM, size);
 }
 
 static ALWAYS_INLINE void jmp(struct cpu *cpu, const struct dec_insn *insn, enum branch_form form,
                               bool mode64, unsigned size)
 {
-    cpu->next_rip = branch_operand(cpu, insn, form, mode64, size);
+    uint64_t target = branch_operand(cpu, insn, form, size);
+    cpu->next_rip = branch_target(cpu, target, mode64, size);
 }
 
+/* Processors store the return address before they check the target. */
 static ALWAYS_INLINE void call(struct cpu *cpu, const struct dec_insn *insn, enum branch_form form,
                                bool mode64, unsigned size)
 {
-    uint64_t target = branch_operand(cpu, insn, form, mode64, size);
-    stack_push(cpu, cpu->next_rip, mode64, size);
-    cpu->next_rip = target;
+    uint64_t target = branch_operand(cpu, insn, form, size);
+    uint64_t mask = mode64 ? ~0ull : cpu_stack_mask(cpu);
+    uint64_t rsp = (cpu->gpr[REG_RSP] - size) & mask;
+    mem_store(cpu, SEG_SS, rsp, cpu->next_rip, size);
+    cpu->next_rip = branch_target(cpu, target, mode64, size);
+    cpu_set_rsp(cpu, rsp, mask);
 }
 
 /* The immediate is how many bytes of arguments go too. */

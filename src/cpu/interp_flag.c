@@ -50,15 +50,18 @@ static void salc(struct cpu *cpu, const struct interp_insn *in)
     gpr_write_fixed(cpu, REG_RAX, cpu->rflags & FLAG_CF ? 0xff : 0, 1);
 }
 
-/* The bounds are a pair in memory, both included, all signed. */
+/* The bounds are a pair in memory, both included, all signed. The upper one is not read where the
+ * lower one fails. */
 static void bound(struct cpu *cpu, const struct interp_insn *in)
 {
     const struct dec_insn *insn = &in->insn;
     unsigned size = insn->operand_size;
-    uint64_t pair = operand_load(cpu, insn, 2 * size);
     int64_t index = sign_extend(cpu->gpr[insn->operand[0].reg], size);
-    int64_t lower = sign_extend(pair, size), upper = sign_extend(pair >> (8 * size), size);
-    if (index < lower || index > upper)
+    uint64_t ea = cpu_effective_address(cpu, insn);
+    if (index < sign_extend(mem_load(cpu, insn->mem.segment, ea, size), size))
+        cpu_raise(cpu, VECTOR_BR);
+    ea = (ea + size) & bytes_mask(insn->address_size);
+    if (index > sign_extend(mem_load(cpu, insn->mem.segment, ea, size), size))
         cpu_raise(cpu, VECTOR_BR);
 }
 

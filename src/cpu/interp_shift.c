@@ -44,8 +44,8 @@ static ALWAYS_INLINE void double_shift(struct cpu *cpu, const struct dec_insn *i
     }
 }
 
-#define SHIFT_FORMS(name)                                                                          \
-    HANDLERS(name##_ri, shift, alu_##name, COUNT_IMM, false)                                       \
+#define SHIFT_FORMS(name, by_imm)                                                                  \
+    HANDLERS(name##_ri, shift, by_imm, COUNT_IMM, false)                                           \
     HANDLERS(name##_mi, shift, alu_##name, COUNT_IMM, true)                                        \
     HANDLERS(name##_rc, shift, alu_##name, COUNT_CL, false)                                        \
     HANDLERS(name##_mc, shift, alu_##name, COUNT_CL, true)                                         \
@@ -60,13 +60,13 @@ static ALWAYS_INLINE void double_shift(struct cpu *cpu, const struct dec_insn *i
     static const handler_row name##_handlers[2][2] = {{ROW_WIDE(name##_ri), ROW_WIDE(name##_mi)},  \
                                                       {ROW_WIDE(name##_rc), ROW_WIDE(name##_mc)}};
 
-SHIFT_FORMS(rol)
-SHIFT_FORMS(ror)
-SHIFT_FORMS(rcl)
-SHIFT_FORMS(rcr)
-SHIFT_FORMS(shl)
-SHIFT_FORMS(shr)
-SHIFT_FORMS(sar)
+SHIFT_FORMS(rol, alu_rol_imm)
+SHIFT_FORMS(ror, alu_ror_imm)
+SHIFT_FORMS(rcl, alu_rcl)
+SHIFT_FORMS(rcr, alu_rcr)
+SHIFT_FORMS(shl, alu_shl)
+SHIFT_FORMS(shr, alu_shr)
+SHIFT_FORMS(sar, alu_sar)
 DOUBLE_SHIFT_FORMS(shld)
 DOUBLE_SHIFT_FORMS(shrd)
 

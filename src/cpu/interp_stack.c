@@ -1,7 +1,6 @@
-/* PUSH, POP, PUSHA, POPA, PUSHF, POPF, ENTER, LEAVE. */
+/* PUSH, POP, PUSHA, POPA, ENTER, LEAVE. */
 #include "cpu/interp_integer.h"
 
-#include "cpu/cpu.h"
 #include "cpu/segment.h"
 
 enum stack_form { STACK_REG, STACK_MEM, STACK_IMM };
@@ -38,12 +37,13 @@ static void pop_mem(struct cpu *cpu, const struct interp_insn *in)
     cpu->gpr[REG_RSP] = raised;
 }
 
-/* RSP moves by the operand size, but only the selector's two bytes are written. */
+/* RSP moves by the operand size. Processors write 2 bytes of 4, but all 8. */
 static void push_seg(struct cpu *cpu, const struct interp_insn *in)
 {
-    uint64_t mask = cpu_stack_mask(cpu);
-    uint64_t rsp = (cpu->gpr[REG_RSP] - in->insn.operand_size) & mask;
-    mem_store(cpu, SEG_SS, rsp, cpu->seg[in->insn.operand[0].reg].selector, 2);
+    unsigned size = in->insn.operand_size;
+    uint64_t mask = cpu_stack_mask(cpu), rsp = (cpu->gpr[REG_RSP] - size) & mask;
+    uint16_t selector = cpu->seg[in->insn.operand[0].reg].selector;
+    mem_store(cpu, SEG_SS, rsp, selector, size == 8 ? 8 : 2);
     cpu_set_rsp(cpu, rsp, mask);
 }
 
@@ -97,40 +97,6 @@ static void popa(struct cpu *cpu, const struct interp_insn *in)
         if (reg != REG_RSP)
             gpr_write_fixed(cpu, reg, value[7 - reg], size);
     }
-}
-
-/* PUSHF and POPF in virtual-8086 mode need IOPL 3 (there is no VME). */
-static void check_vm86_iopl(struct cpu *cpu)
-{
-    if ((cpu->mode & MODE_VM86) && (cpu->rflags & FLAG_IOPL) != FLAG_IOPL)
-        cpu_raise_error(cpu, VECTOR_GP, 0);
-}
-
-static void pushf(struct cpu *cpu, const struct interp_insn *in)
-{
-    check_vm86_iopl(cpu);
-    cpu_push(cpu, cpu->rflags & ~(uint64_t)(FLAG_RF | FLAG_VM), in->insn.operand_size);
-}
-
-static void popf(struct cpu *cpu, const struct interp_insn *in)
-{
-    check_vm86_iopl(cpu);
-    unsigned size = in->insn.operand_size;
-    uint64_t value = cpu_peek(cpu, 0, size);
-    uint64_t writable = FLAGS_STATUS | FLAG_TF | FLAG_DF | FLAG_NT;
-    if (size > 2)
-        writable |= FLAG_AC | FLAG_ID;
-    if (cpu->cpl == 0)
-        writable |= FLAG_IF | FLAG_IOPL;
-    else if (cpu->cpl <= (cpu->rflags & FLAG_IOPL) >> 12)
-        writable |= FLAG_IF;
-    uint64_t old = cpu->rflags;
-    cpu_drop(cpu, size);
-    cpu->rflags = (old & ~(writable | FLAG_RF)) | (value & writable) | FLAGS_FIXED;
-    if ((old ^ cpu->rflags) & (FLAG_TF | FLAG_AC))
-        cpu_update_mode(cpu);
-    if ((old ^ cpu->rflags) & (FLAG_TF | FLAG_AC | FLAG_IF))
-        cpu->leave = 1;
 }
 
 /* The outer frame pointers of a nested procedure are copied, then the new one follows. */
@@ -205,10 +171,6 @@ interp_handler *interp_select_stack(const struct dec_insn *insn, uint32_t mode)
         return pusha;
     case DEC_OP_POPA:
         return popa;
-    case DEC_OP_PUSHF:
-        return pushf;
-    case DEC_OP_POPF:
-        return popf;
     case DEC_OP_ENTER:
         return enter;
     case DEC_OP_LEAVE:

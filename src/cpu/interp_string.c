@@ -1,7 +1,8 @@
 /* MOVS, CMPS, SCAS, LODS, STOS, with REP and without.
  *
  * The registers are right after every element, so that faults and interrupts between elements need
- * nothing more. MOVS and STOS upwards go a page at a time where both pages are plain RAM. */
+ * nothing more; only the flags of a repeated CMPS or SCAS wait for its end, as the manual has it
+ * (SDM vol. 2, REP). MOVS and STOS upwards go a page at a time where both pages are plain RAM. */
 #include "cpu/interp_integer.h"
 
 /* How many single elements pass between two looks at the requests. */
@@ -16,7 +17,8 @@ struct string {
 
 /* An element or a run of them. Elements fault before changing a register; runs return the count
  * done, 0 where only elements will do. */
-typedef void element_fn(struct cpu *cpu, const struct string *string, unsigned size);
+typedef void element_fn(struct cpu *cpu, const struct string *string, uint64_t *rflags,
+                        unsigned size);
 typedef uint64_t run_fn(struct cpu *cpu, const struct string *string, unsigned size);
 
 static ALWAYS_INLINE uint64_t index_read(const struct cpu *cpu, const struct string *string,
@@ -50,35 +52,43 @@ static ALWAYS_INLINE void store_destination(struct cpu *cpu, const struct string
     mem_store(cpu, SEG_ES, index_read(cpu, string, REG_RDI), value, size);
 }
 
-static ALWAYS_INLINE void movs(struct cpu *cpu, const struct string *string, unsigned size)
+static ALWAYS_INLINE void movs(struct cpu *cpu, const struct string *string, uint64_t *rflags,
+                               unsigned size)
 {
+    (void)rflags;
     store_destination(cpu, string, load_source(cpu, string, size), size);
     index_add(cpu, string, REG_RSI, string->step);
     index_add(cpu, string, REG_RDI, string->step);
 }
 
-static ALWAYS_INLINE void stos(struct cpu *cpu, const struct string *string, unsigned size)
+static ALWAYS_INLINE void stos(struct cpu *cpu, const struct string *string, uint64_t *rflags,
+                               unsigned size)
 {
+    (void)rflags;
     store_destination(cpu, string, cpu->gpr[REG_RAX], size);
     index_add(cpu, string, REG_RDI, string->step);
 }
 
-static ALWAYS_INLINE void lods(struct cpu *cpu, const struct string *string, unsigned size)
+static ALWAYS_INLINE void lods(struct cpu *cpu, const struct string *string, uint64_t *rflags,
+                               unsigned size)
 {
+    (void)rflags;
     gpr_write_fixed(cpu, REG_RAX, load_source(cpu, string, size), size);
     index_add(cpu, string, REG_RSI, string->step);
 }
 
-static ALWAYS_INLINE void scas(struct cpu *cpu, const struct string *string, unsigned size)
+static ALWAYS_INLINE void scas(struct cpu *cpu, const struct string *string, uint64_t *rflags,
+                               unsigned size)
 {
-    alu_cmp(cpu->gpr[REG_RAX], load_destination(cpu, string, size), size, &cpu->rflags);
+    alu_cmp(cpu->gpr[REG_RAX], load_destination(cpu, string, size), size, rflags);
     index_add(cpu, string, REG_RDI, string->step);
 }
 
-static ALWAYS_INLINE void cmps(struct cpu *cpu, const struct string *string, unsigned size)
+static ALWAYS_INLINE void cmps(struct cpu *cpu, const struct string *string, uint64_t *rflags,
+                               unsigned size)
 {
-    uint64_t source = load_source(cpu, string, size);
-    alu_cmp(source, load_destination(cpu, string, size), size, &cpu->rflags);
+    uint64_t destination = load_destination(cpu, string, size); /* faults first */
+    alu_cmp(load_source(cpu, string, size), destination, size, rflags);
     index_add(cpu, string, REG_RSI, string->step);
     index_add(cpu, string, REG_RDI, string->step);
 }
@@ -168,7 +178,7 @@ static ALWAYS_INLINE uint64_t no_run(struct cpu *cpu, const struct string *strin
  * over. REPE and REPNE of CMPS and SCAS go on while ZF is `zero`. */
 static ALWAYS_INLINE bool repeat_turn(struct cpu *cpu, const struct string *string,
                                       element_fn *element, run_fn *run, bool compares, bool zero,
-                                      unsigned size)
+                                      uint64_t *rflags, unsigned size)
 {
     bool step = cpu->mode & MODE_STEP;
     uint64_t done = step ? 0 : run(cpu, string, size);
@@ -177,11 +187,11 @@ static ALWAYS_INLINE bool repeat_turn(struct cpu *cpu, const struct string *stri
         return index_read(cpu, string, REG_RCX) != 0;
     }
     for (unsigned i = step ? 1 : ELEMENTS_PER_TURN; i > 0; i--) {
-        element(cpu, string, size);
+        element(cpu, string, rflags, size);
         index_add(cpu, string, REG_RCX, -1ull);
         if (!index_read(cpu, string, REG_RCX))
             return false;
-        if (compares && !!(cpu->rflags & FLAG_ZF) != zero)
+        if (compares && !!(*rflags & FLAG_ZF) != zero)
             return false;
     }
     return true;
@@ -197,13 +207,15 @@ static ALWAYS_INLINE void string_op(struct cpu *cpu, const struct dec_insn *insn
         .seg = insn->mem.segment,
     };
     if (!(insn->prefixes & (DEC_PREFIX_REP | DEC_PREFIX_REPNE))) {
-        element(cpu, &string, size);
+        element(cpu, &string, &cpu->rflags, size);
         return;
     }
+    index_add(cpu, &string, REG_RCX, 0); /* clears the upper half of RCX where ECX counts */
     if (!index_read(cpu, &string, REG_RCX))
         return;
     bool zero = !(insn->prefixes & DEC_PREFIX_REPNE);
-    while (repeat_turn(cpu, &string, element, run, compares, zero, size)) {
+    uint64_t rflags = cpu->rflags;
+    while (repeat_turn(cpu, &string, element, run, compares, zero, &rflags, size)) {
         /* Let interrupts and single-step traps in; the instruction goes on where it left off. */
         if ((cpu->mode & MODE_STEP) || atomic_load_explicit(&cpu->requests, memory_order_relaxed)) {
             cpu->next_rip = cpu->rip;
@@ -211,6 +223,7 @@ static ALWAYS_INLINE void string_op(struct cpu *cpu, const struct dec_insn *insn
             return;
         }
     }
+    cpu->rflags = rflags;
 }
 
 HANDLERS(movs, string_op, movs, movs_run, false)
