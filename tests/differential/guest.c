@@ -1,0 +1,228 @@
+#include "guest.h"
+
+#include "base/bits.h"
+#include "bus/bus.h"
+#include "bus/clock.h"
+#include "cpu/cpu.h"
+#include "cpu/gates.h"
+#include "cpu/interp.h"
+#include "cpu/segment.h"
+#include "cpu/stub.h"
+#include "mmu/mmu.h"
+#include "mmu/phys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Guest-physical layout: page tables, then the areas. */
+#define PHYS_TABLES 0x1000ull
+#define PHYS_CODE 0x10000ull
+#define PHYS_DATA 0x11000ull
+#define PHYS_SIZE 0x20000ull
+
+#define PTE_P 1u
+#define PTE_W 2u
+#define PTE_U 4u
+
+struct guest {
+    struct cpu_model model;
+    struct phys_map *phys;
+    struct bus *bus;
+    struct clock *clock;
+    struct cpu *cpu;
+    gpa_t next_table;
+    uint64_t fs_base;
+};
+
+static uint64_t *phys_words(struct guest *guest, gpa_t gpa)
+{
+    return phys_ram_pointer(guest->phys, gpa, PAGE_SIZE);
+}
+
+static void map_page(struct guest *guest, gva_t va, gpa_t gpa, uint64_t rights)
+{
+    uint64_t *table = phys_words(guest, PHYS_TABLES);
+    for (unsigned shift = 39; shift > PAGE_SHIFT; shift -= 9) {
+        uint64_t *entry = &table[va >> shift & 511];
+        if (!*entry) {
+            *entry = guest->next_table | PTE_P | PTE_W | PTE_U;
+            guest->next_table += PAGE_SIZE;
+        }
+        table = phys_words(guest, *entry & PAGE_MASK);
+    }
+    table[va >> PAGE_SHIFT & 511] = gpa | PTE_P | PTE_U | rights;
+}
+
+static void map_areas(struct guest *guest)
+{
+    guest->next_table = PHYS_TABLES + PAGE_SIZE;
+    map_page(guest, AREA_CODE, PHYS_CODE, 0);
+    for (uint64_t offset = 0; offset < AREA_SIZE; offset += PAGE_SIZE)
+        map_page(guest, AREA_DATA + offset, PHYS_DATA + offset, offset < AREA_WRITABLE ? PTE_W : 0);
+}
+
+static void set_system_state(struct cpu *cpu)
+{
+    cpu->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
+    cpu->cr3 = PHYS_TABLES;
+    cpu->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
+    cpu->msr.efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+    cpu->xcr0 = cpu->model->xcr0_supported;
+    cpu->cpl = 3;
+}
+
+static void set_segments(struct guest *guest, enum dec_mode mode)
+{
+    struct cpu *cpu = guest->cpu;
+    const struct segment data = {
+        .selector = SELECTOR_DATA,
+        .attributes = 0x3 | SEGATTR_S | 3 << SEGATTR_DPL_SHIFT | SEGATTR_P | SEGATTR_DB | SEGATTR_G,
+        .limit = UINT32_MAX,
+    };
+    static const uint16_t selectors[] = {SELECTOR_CODE16, SELECTOR_CODE32, SELECTOR_CODE64};
+    static const uint16_t sizes[] = {0, SEGATTR_DB, SEGATTR_L};
+    cpu->seg[SEG_ES] = cpu->seg[SEG_SS] = cpu->seg[SEG_DS] = cpu->seg[SEG_CS] = data;
+    cpu->seg[SEG_CS].selector = selectors[mode];
+    cpu->seg[SEG_CS].attributes = 0xb | SEGATTR_S | 3 << SEGATTR_DPL_SHIFT | SEGATTR_P | SEGATTR_G;
+    cpu->seg[SEG_CS].attributes |= sizes[mode];
+    cpu->seg[SEG_FS] = (struct segment){.base = guest->fs_base};
+    cpu->seg[SEG_GS] = (struct segment){.base = 0};
+}
+
+struct guest *guest_create(uint64_t fs_base)
+{
+    struct error error;
+    struct guest *guest = calloc(1, sizeof(*guest));
+    guest->fs_base = fs_base;
+    guest->bus = bus_create();
+    guest->clock = clock_create_manual();
+    guest->phys = phys_create(guest->bus);
+    const struct cpu_config config = {
+        .model = &guest->model, .phys = guest->phys, .bus = guest->bus, .clock = guest->clock};
+    if (!cpu_model_init(&guest->model, "host", &error) ||
+        !phys_add_ram(guest->phys, 0, PHYS_SIZE, &error) ||
+        !(guest->cpu = cpu_create(&config, &error))) {
+        fprintf(stderr, "differential: %s\n", error.text);
+        guest_destroy(guest);
+        return NULL;
+    }
+    map_areas(guest);
+    set_system_state(guest->cpu);
+    set_segments(guest, DEC_MODE_64);
+    cpu_update_mode(guest->cpu);
+    mmu_flush_all(guest->cpu);
+    return guest;
+}
+
+void guest_destroy(struct guest *guest)
+{
+    if (guest->cpu)
+        cpu_destroy(guest->cpu);
+    phys_destroy(guest->phys);
+    clock_destroy(guest->clock);
+    bus_destroy(guest->bus);
+    free(guest);
+}
+
+const struct cpu_model *guest_model(const struct guest *guest)
+{
+    return &guest->model;
+}
+
+uint8_t *guest_data(struct guest *guest)
+{
+    return phys_ram_pointer(guest->phys, PHYS_DATA, AREA_SIZE);
+}
+
+static void load_state(struct guest *guest, const struct diff_run *run, const struct diff_state *in)
+{
+    struct cpu *cpu = guest->cpu;
+    memcpy(cpu->gpr, in->gpr, sizeof(cpu->gpr));
+    cpu->rip = in->rip;
+    cpu->rflags = in->rflags;
+    set_segments(guest, run->mode);
+    cpu_update_mode(cpu);
+    if (run->step)
+        cpu->mode |= MODE_STEP; /* without TF, which would be seen: strings look at the mode only */
+    if (in->has_vectors) {
+        memcpy(cpu->vec, in->vec, sizeof(cpu->vec));
+        cpu->mxcsr = in->mxcsr;
+        uint32_t host_mxcsr = cpu->fx.mxcsr, mxcsr_mask = cpu->fx.mxcsr_mask;
+        cpu->fx = in->fx;
+        cpu->fx.mxcsr = host_mxcsr;
+        cpu->fx.mxcsr_mask = mxcsr_mask;
+    }
+}
+
+static void read_state(const struct cpu *cpu, bool has_vectors, struct diff_state *state)
+{
+    memcpy(state->gpr, cpu->gpr, sizeof(state->gpr));
+    state->rip = cpu->rip;
+    state->rflags = cpu->rflags & ~(uint64_t)(FLAG_TF | FLAG_RF);
+    state->has_vectors = has_vectors;
+    if (has_vectors) {
+        memcpy(state->vec, cpu->vec, sizeof(state->vec));
+        state->mxcsr = cpu->mxcsr;
+        state->fx = cpu->fx;
+    }
+}
+
+/* As the block builder does it. */
+static bool select_handler(struct cpu *cpu, struct interp_insn *in)
+{
+    interp_degrade(&in->insn, cpu->model);
+    in->handler = interp_gate(&in->insn, cpu->mode, cpu->model);
+    if (!in->handler)
+        in->handler = interp_select_integer(&in->insn, cpu->mode);
+    if (!in->handler)
+        in->handler = interp_select_system(&in->insn, cpu->mode);
+    if (!in->handler)
+        in->handler = interp_select_x87(&in->insn, cpu->mode);
+    if (!in->handler)
+        in->handler = interp_select_vector(&in->insn, cpu->mode);
+    if (!in->handler)
+        in->handler = interp_select_state(&in->insn, cpu->mode);
+    if (!in->handler)
+        return false;
+    if (interp_attach_code(cpu, in))
+        return true;
+    stub_flush(cpu->stubs);
+    return interp_attach_code(cpu, in);
+}
+
+static void execute(struct cpu *cpu, const struct interp_insn *in, bool step)
+{
+    bool mode64 = in->insn.mode == DEC_MODE_64;
+    do {
+        cpu->leave = 0;
+        cpu->next_rip = cpu->rip + in->insn.length;
+        if (!mode64)
+            cpu->next_rip = (uint32_t)cpu->next_rip;
+        in->handler(cpu, in);
+    } while (cpu->next_rip == cpu->rip && !step &&
+             (dec_info(in->insn.op)->attributes & DEC_ATTR_STRING));
+    cpu->rip = cpu->next_rip;
+}
+
+void guest_run(struct guest *guest, const struct diff_run *run, const struct diff_state *in,
+               struct diff_outcome *out)
+{
+    struct cpu *cpu = guest->cpu;
+    static struct interp_insn decoded; /* its address must survive longjmp() */
+    load_state(guest, run, in);
+    memcpy(phys_ram_pointer(guest->phys, PHYS_CODE, PAGE_SIZE), run->code, run->length);
+    out->vector = OUTCOME_COMPLETED;
+    out->error = 0;
+    out->address = 0;
+    if (dec_decode(run->code, run->length, run->mode, &decoded.insn) != DEC_OK ||
+        !select_handler(cpu, &decoded)) {
+        out->vector = VECTOR_UD;
+    } else if (setjmp(cpu->fault)) {
+        out->vector = cpu->pending.vector;
+        out->error = cpu->pending.error;
+        out->address = cpu->pending.cr2;
+    } else {
+        execute(cpu, &decoded, run->step);
+    }
+    read_state(cpu, in->has_vectors, &out->state);
+}
