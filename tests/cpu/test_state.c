@@ -201,3 +201,47 @@ Test(state, xsave_is_gated)
     cr_expect_eq(run(guest, xsave64), VECTOR_UD);
     vector_guest_destroy(guest);
 }
+
+/* Outside 64-bit mode there are eight vector registers. */
+Test(state, code_of_32_bits)
+{
+    static const uint8_t fxsave[] = {0x0f, 0xae, 0x03, 0}, fxrstor[] = {0x0f, 0xae, 0x0b, 0};
+    struct vector_guest *guest = vector_guest_create(SEED + 4);
+    struct cpu *cpu = guest->cpu;
+    randomise(guest, 0, true);
+    enter_32_bit_mode(guest, DATA_SIZE - 1);
+    memset(guest->guest_data, 0xcc, DATA_SIZE);
+    cr_assert_eq(run(guest, fxsave), -1);
+    cr_expect_arr_eq(guest->guest_data + 160 + 7 * 16, &cpu->vec[7], 16);
+    for (unsigned i = 288; i < 512; i++)
+        cr_assert_eq(guest->guest_data[i], 0xcc);
+
+    union vec seven = cpu->vec[7], eight = cpu->vec[8];
+    cpu->vec[7].u64[0]++;
+    cr_assert_eq(run(guest, fxrstor), -1);
+    cr_expect_arr_eq(&cpu->vec[7], &seven, 16);
+    cr_expect_arr_eq(&cpu->vec[8], &eight, sizeof(eight));
+    vector_guest_destroy(guest);
+}
+
+/* A fault at the end of the area comes before anything is written at its beginning. */
+Test(state, saves_are_all_or_nothing)
+{
+    static const uint8_t fxsave[] = {0x0f, 0xae, 0x03, 0}, xsave[] = {0x0f, 0xae, 0x23, 0},
+                         fnsave[] = {0xdd, 0x33, 0, 0};
+    const uint8_t *insn[] = {fxsave, xsave, fnsave};
+    struct vector_guest *guest = vector_guest_create(SEED + 5);
+    struct cpu *cpu = guest->cpu;
+    for (unsigned i = 0; i < ARRAY_SIZE(insn); i++) {
+        randomise(guest, 0x1000, true);
+        enter_32_bit_mode(guest, 0x1000 + 90);
+        cpu->gpr[REG_RAX] = XSTATE_ALL;
+        memset(guest->guest_data, 0xcc, DATA_SIZE);
+        struct fx_image before = cpu->fx;
+        cr_expect_eq(run(guest, insn[i]), VECTOR_GP);
+        for (unsigned j = 0; j < DATA_SIZE; j++)
+            cr_assert_eq(guest->guest_data[j], 0xcc, "instruction %u", i);
+        cr_expect_arr_eq(&cpu->fx, &before, sizeof(before));
+    }
+    vector_guest_destroy(guest);
+}

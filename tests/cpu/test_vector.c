@@ -3,8 +3,8 @@
 #include "vector_guest.h"
 
 #include "cpu/encode.h"
+#include "cpu/gates.h"
 #include "cpu/xstate.h"
-#include "mmu/mmu.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -235,19 +235,6 @@ Test(vector, stubs_survive_a_flush)
     vector_guest_destroy(guest);
 }
 
-/* Segments of 64 KiB, in 32-bit mode, whose limit is the fault to provoke. */
-static void enter_32_bit_mode(struct vector_guest *guest, uint32_t limit)
-{
-    struct cpu *cpu = guest->cpu;
-    cpu->mode = DEC_MODE_32 | DEC_MODE_32 << MODE_STACK_SHIFT | MODE_PROTECTED |
-                TLB_VIEW_SUPERVISOR << MODE_VIEW_SHIFT;
-    for (unsigned i = 0; i < 6; i++)
-        cpu->seg[i] = (struct segment){.attributes = SEGATTR_P | SEGATTR_S | SEGATTR_DB | 3,
-                                       .limit = limit,
-                                       .base = DATA_ADDRESS};
-    mmu_select_view(cpu);
-}
-
 static int run(struct vector_guest *guest, const uint8_t *bytes, unsigned length)
 {
     struct dec_insn insn;
@@ -372,6 +359,24 @@ Test(vector, gates)
     cr_expect_eq(run(guest, paddb_xmm, sizeof(paddb_xmm)), VECTOR_UD);
     cr_expect_eq(run(guest, paddb_mm, sizeof(paddb_mm)), -1);
     vector_guest_destroy(guest);
+}
+
+/* REP BSF, REP BSR and PREFETCHW run on models that have no newer meaning for them. */
+Test(vector, older_meanings)
+{
+    static const uint8_t tzcnt[] = {0xf3, 0x0f, 0xbc, 0xc1}, lzcnt[] = {0xf3, 0x0f, 0xbd, 0xc1};
+    struct cpu_model model = {.features = {[DEC_FEATURE_BASE] = true}};
+    struct dec_insn insn;
+    cr_assert_eq(dec_decode(tzcnt, sizeof(tzcnt), DEC_MODE_64, &insn), DEC_OK);
+    interp_degrade(&insn, &model);
+    cr_expect_eq(insn.op, DEC_OP_BSF);
+    cr_assert_eq(dec_decode(lzcnt, sizeof(lzcnt), DEC_MODE_64, &insn), DEC_OK);
+    interp_degrade(&insn, &model);
+    cr_expect_eq(insn.op, DEC_OP_BSR);
+    cr_assert_eq(dec_decode(lzcnt, sizeof(lzcnt), DEC_MODE_64, &insn), DEC_OK);
+    model.features[DEC_FEATURE_LZCNT] = true;
+    interp_degrade(&insn, &model);
+    cr_expect_eq(insn.op, DEC_OP_LZCNT);
 }
 
 /* An MMX instruction meets a pending x87 exception first; SSE does not care. */

@@ -66,6 +66,18 @@ struct vector_guest *vector_guest_create(uint64_t seed)
     return guest;
 }
 
+void enter_32_bit_mode(struct vector_guest *guest, uint32_t limit)
+{
+    struct cpu *cpu = guest->cpu;
+    cpu->mode = DEC_MODE_32 | DEC_MODE_32 << MODE_STACK_SHIFT | MODE_PROTECTED |
+                TLB_VIEW_SUPERVISOR << MODE_VIEW_SHIFT;
+    for (unsigned i = 0; i < 6; i++)
+        cpu->seg[i] = (struct segment){.attributes = SEGATTR_P | SEGATTR_S | SEGATTR_DB | 3,
+                                       .limit = limit,
+                                       .base = DATA_ADDRESS};
+    mmu_select_view(cpu);
+}
+
 void vector_guest_destroy(struct vector_guest *guest)
 {
     stubs_destroy(guest->cpu->stubs);

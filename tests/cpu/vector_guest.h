@@ -28,6 +28,10 @@ struct vector_guest {
 struct vector_guest *vector_guest_create(uint64_t seed);
 void vector_guest_destroy(struct vector_guest *guest);
 
+/* Leaves 64-bit mode for 32-bit protected mode. All segments begin at DATA_ADDRESS; their limit is
+ * a fault to provoke. */
+void enter_32_bit_mode(struct vector_guest *guest, uint32_t limit);
+
 uint64_t random_64(struct vector_guest *guest);
 
 /* Random registers in both: floating-point values of all kinds in the vector registers, RBX and RDI
