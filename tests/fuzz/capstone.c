@@ -439,8 +439,8 @@ static bool has_no_such_prefix(const struct comparison *result)
 {
     struct dec_insn insn;
 
-    return decode_without(result, "\xf2\xf3", false, &insn) ||
-           decode_without(result, "\x66\xf2\xf3", false, &insn);
+    return decode_without(result, "\xf0\xf2\xf3", false, &insn) ||
+           decode_without(result, "\x66\xf0\xf2\xf3", false, &insn);
 }
 
 static bool has_prefix_before_vex(const struct comparison *result)
@@ -466,6 +466,20 @@ static bool has_no_vsib(const struct comparison *result)
     return strstr(result->theirs, "gather") != NULL;
 }
 
+static bool is_evex(const struct comparison *result)
+{
+    return result->bytes[count_prefixes(result)] == 0x62;
+}
+
+/* Capstone does not look at the high bit of VEX.vvvv outside 64-bit mode, which must be 1 where the
+ * field is unused (so do CPUs check it). */
+static bool has_high_vvvv(const struct comparison *result)
+{
+    const uint8_t *vex = result->bytes + count_prefixes(result);
+
+    return result->mode != DEC_MODE_64 && vex[0] == 0xc4 && (vex[2] & 0x78) == 0x38;
+}
+
 static bool is_mask_operation(const struct comparison *result)
 {
     return result->theirs[0] == 'k';
@@ -473,9 +487,11 @@ static bool is_mask_operation(const struct comparison *result)
 
 static bool has_67_and_rex_w(const struct comparison *result)
 {
-    return result->insn.prefixes & DEC_PREFIX_ADDRSIZE && result->insn.rex & DEC_REX_W &&
-           !(result->insn.prefixes & DEC_PREFIX_VEX) &&
-           result->capstone->size == result->insn.length;
+    size_t prefixes = count_prefixes(result);
+
+    return result->mode == DEC_MODE_64 && prefixes >= 2 &&
+           memchr(result->bytes, 0x67, prefixes - 1) &&
+           (result->bytes[prefixes - 1] & 0xf8) == 0x48;
 }
 
 static bool locks_what_does_not_lock(const struct comparison *result)
@@ -561,6 +577,8 @@ static const struct difference {
     {THEIRS_ONLY, NULL, has_prefix_before_vex, "VEX after REX, 66, F2, F3 or LOCK is undefined"},
     {THEIRS_ONLY, NULL, has_wrong_vex_w, "Capstone ignores VEX.W where the manual fixes it"},
     {THEIRS_ONLY, NULL, has_no_vsib, "Capstone reads gathers without SIB"},
+    {THEIRS_ONLY, NULL, has_high_vvvv, "VEX.vvvv must be 1111 where it is unused"},
+    {THEIRS_ONLY, NULL, is_evex, "AVX-512 is not offered"},
     {THEIRS_ONLY, NULL, is_mask_operation, "AVX-512 is not offered"},
     {THEIRS_ONLY, NULL, is_not_offered, "an instruction set that is not offered"},
     {THEIRS_ONLY,
@@ -568,6 +586,7 @@ static const struct difference {
      "xcryptofb vmptrld vmptrst vmclear vmxon invept invvpid femms rdpkru wrpkru "
      "monitorx mwaitx clzero xbegin xend xabort xtest encls enclu xstorerng",
      NULL, "an instruction set that is not offered"},
+    {THEIRS_ONLY, NULL, has_67_and_rex_w, "Capstone takes 67 before REX.W for 66"},
     {THEIRS_ONLY, "syscall sysret swapgs", is_legacy_mode,
      "undefined outside 64-bit mode on Intel's CPUs"},
     {THEIRS_ONLY, "mov", is_no_register, "there is no such register, or it cannot be loaded"},
