@@ -97,7 +97,7 @@ static bool fits_code_segment(const struct cpu *cpu, unsigned length)
     return cpu->mode & MODE_FLAT_CS || cpu->rip + length - 1 <= cpu->seg[SEG_CS].limit;
 }
 
-static struct block *next_block(struct cpu *cpu)
+static inline struct block *next_block(struct cpu *cpu)
 {
     struct interp *interp = cpu->interp;
     interp->running = NULL;
@@ -259,7 +259,8 @@ static bool needs_step(const struct cpu *cpu)
     return cpu->mode & MODE_STEP || cpu->interrupt_shadow || cpu->interp->tracing;
 }
 
-static enum cpu_exit run_loop(struct cpu *cpu)
+/* Not inlined into cpu_run(): setjmp() would keep every variable out of registers. */
+static __attribute__((noinline)) enum cpu_exit run_loop(struct cpu *cpu)
 {
     for (;;) {
         enum cpu_exit exit;
