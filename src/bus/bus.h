@@ -2,7 +2,8 @@
  *
  * A device answers (offset, size) and does not know where it sits. The bus lock (one per guest)
  * guards all devices: bus_*_read/write take it around the device's function; timers, loop callbacks
- * and backends take it with bus_lock(). It is not recursive, and nothing is locked inside it. */
+ * and backends take it with bus_lock(). It is not recursive, and nothing is locked inside it but
+ * the list of overwritten code (cpu/blocks.h), under which nothing is. */
 #ifndef DOPPEL_BUS_BUS_H
 #define DOPPEL_BUS_BUS_H
 
