@@ -71,6 +71,7 @@ void cpu_reset(struct cpu *cpu)
 {
     reset_state(cpu);
     reset_intc(cpu);
+    interp_flush(cpu); /* memory may be loaded anew, behind the code tracking */
 }
 
 void cpu_init_signal(struct cpu *cpu)

@@ -1,5 +1,6 @@
 #include "machine/board.h"
 
+#include "base/trace.h"
 #include "bus/bus.h"
 #include "devices/char/debugcon.h"
 #include "devices/char/uart16550.h"
@@ -62,6 +63,7 @@ struct board {
 static void set_isa_irq(void *opaque, unsigned irq, bool level)
 {
     struct board *board = opaque;
+    TRACE(board->config.trace, TRACE_DEVICE, "IRQ %u is %s", irq, level ? "high" : "low");
     i8259_set_irq(board->pics, irq, level);
     ioapic_set_irq(board->ioapic, irq == BOARD_PIT_IRQ ? BOARD_PIT_IOAPIC_INPUT : irq, level);
 }
@@ -82,13 +84,16 @@ static void reset_machine(void *opaque, unsigned input, bool level)
 {
     struct board *board = opaque;
     (void)input;
-    if (level)
-        board->config.events.reset(board->config.events.opaque);
+    if (!level)
+        return;
+    TRACE(board->config.trace, TRACE_DEVICE, "reset");
+    board->config.events.reset(board->config.events.opaque);
 }
 
 static void power_off(void *opaque)
 {
     struct board *board = opaque;
+    TRACE(board->config.trace, TRACE_DEVICE, "power off");
     board->config.events.power_off(board->config.events.opaque);
 }
 
@@ -119,6 +124,8 @@ static void move_lapic(void *opaque, uint64_t base, bool visible)
     if (board->lapic_base)
         bus_unmap(bus, BUS_MMIO, board->lapic_base);
     board->lapic_base = 0;
+    TRACE(board->config.trace, TRACE_DEVICE, "local APIC at %#llx, %s", (unsigned long long)base,
+          visible ? "visible" : "hidden");
     if (visible && bus_map(bus, BUS_MMIO, base, LAPIC_SIZE, &lapic_ops, board->lapic, &other))
         board->lapic_base = base;
 }
@@ -370,5 +377,6 @@ struct intc board_intc(struct board *board)
 
 void board_press_power_button(struct board *board)
 {
+    TRACE(board->config.trace, TRACE_DEVICE, "power button");
     acpi_pm_press_power_button(board->pm);
 }

@@ -24,6 +24,7 @@ enum {
 struct board;
 struct bus;
 struct chardev;
+struct trace;
 
 /* Called on the vCPU's thread, or the loop's, with the bus lock held. */
 struct board_events {
@@ -44,6 +45,7 @@ struct board_config {
     struct chardev *debugcon;        /* NULL: no debug console */
     struct irq_line intr, nmi, init; /* to the CPU: a level and two pulses */
     struct board_events events;
+    struct trace *trace; /* interrupt lines and events */
 };
 
 /* Makes and maps all devices. */

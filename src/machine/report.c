@@ -1,6 +1,6 @@
 #include "machine/report.h"
 
-#include "bus/clock.h"
+#include "cpu/interp.h"
 #include "machine/symbols.h"
 #include "mmu/mmu.h"
 #include "mmu/phys.h"
@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define CODE_BYTES 64
-#define CODE_LINES 8
+#define CODE_LINES 24
+#define BLOCKS_SHOWN 8
 
 static const char *const gpr_names[16] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
                                           "R8",  "R9",  "R10", "R11", "R12", "R13", "R14", "R15"};
@@ -67,25 +68,39 @@ static void print_location(const char *label, uint64_t address, const char *kern
         fprintf(out, "%s%016" PRIx64 "\n", label, address);
 }
 
-/* Up to `lines` instructions from linear address va on. */
-static void disassemble(struct cpu *cpu, gva_t va, unsigned lines, FILE *out)
+/* The code around RIP, from offset start in CS on. */
+static void disassemble(struct cpu *cpu, uint64_t start, FILE *out)
 {
     static const cs_mode modes[] = {CS_MODE_16, CS_MODE_32, CS_MODE_64};
-    uint8_t bytes[CODE_BYTES];
-    size_t size = read_code(cpu, va, bytes, sizeof(bytes));
+    uint8_t bytes[2 * CODE_BYTES];
+    size_t size = read_code(cpu, cpu->seg[SEG_CS].base + start, bytes, sizeof(bytes));
     csh handle;
     if (cs_open(CS_ARCH_X86, modes[mode_code(cpu->mode)], &handle) != CS_ERR_OK)
         return;
-    cs_insn *insn;
-    size_t count = cs_disasm(handle, bytes, size, va, lines, &insn);
-    for (size_t i = 0; i < count; i++)
-        fprintf(out, "    %016" PRIx64 "  %s %s\n", insn[i].address, insn[i].mnemonic,
-                insn[i].op_str);
+    cs_insn *insn = NULL;
+    size_t count = cs_disasm(handle, bytes, size, start, CODE_LINES, &insn);
+    for (size_t i = 0; i < count && insn[i].address < cpu->rip + CODE_BYTES; i++)
+        fprintf(out, "  %s %016" PRIx64 "  %s %s\n", insn[i].address == cpu->rip ? "=>" : "  ",
+                insn[i].address, insn[i].mnemonic, insn[i].op_str);
     if (count == 0)
-        fprintf(out, "    %016" PRIx64 "  (no code can be read here)\n", va);
-    else
-        cs_free(insn, count);
+        fprintf(out, "    %016" PRIx64 "  (no code can be read here)\n", start);
+    cs_free(insn, count);
     cs_close(&handle);
+}
+
+/* The blocks entered last, the latest one's code up to RIP, and the code from RIP on. */
+static void print_path(struct cpu *cpu, const char *kernel, FILE *out)
+{
+    uint64_t recent[INTERP_RECENT];
+    unsigned count = interp_recent(cpu, recent);
+    unsigned shown = count < BLOCKS_SHOWN ? count : BLOCKS_SHOWN;
+    fprintf(out, "  blocks entered before, oldest first:\n");
+    for (unsigned i = shown; i-- > 0;)
+        print_location("    ", recent[i], kernel, out);
+    uint64_t start =
+        count && recent[0] <= cpu->rip && cpu->rip - recent[0] < CODE_BYTES ? recent[0] : cpu->rip;
+    fprintf(out, "  code of the last one:\n");
+    disassemble(cpu, start, out);
 }
 
 void report_death(struct cpu *cpu, const char *kernel, FILE *out)
@@ -93,9 +108,10 @@ void report_death(struct cpu *cpu, const char *kernel, FILE *out)
     fprintf(out, "doppel: the guest died: triple fault (an exception while a double fault was "
                  "delivered)\n");
     print_location("  at RIP ", cpu->rip, kernel, out);
+    fprintf(out, "  last exception: vector %u, error code %#x\n", cpu->pending.vector,
+            cpu->pending.error);
     print_registers(cpu, out);
-    fprintf(out, "  code at RIP:\n");
-    disassemble(cpu, cpu->seg[SEG_CS].base + cpu->rip, CODE_LINES, out);
+    print_path(cpu, kernel, out);
     fflush(out);
 }
 

@@ -209,6 +209,7 @@ static bool create_board(struct vm *vm, struct error *error)
         .init = {on_cpu_line, vm, CPU_REQUEST_INIT},
         .events = {on_power_off, on_reset, vm->config.debug_exit ? on_debug_exit : NULL, on_tsc,
                    vm},
+        .trace = &vm->config.trace,
     };
     vm->board = board_create(&config, error);
     return vm->board;
