@@ -85,7 +85,7 @@ static inline bool read_prefixes(struct decoder *d, uint8_t *opcode)
         if (UNLIKELY(next == end))
             return false;
         *opcode = *next;
-    } while (UNLIKELY(rex && prefix_kinds[*opcode] != NOT_A_PREFIX));
+    } while (UNLIKELY((rex != 0) & (prefix_kinds[*opcode] != NOT_A_PREFIX)));
 
     d->next = next + 1;
     d->wide = rex >> 3 & 1;
@@ -274,7 +274,7 @@ static enum dec_status decode(struct decoder *d, struct dec_insn *insn)
             return DEC_UNDEFINED;
     }
     insn->op = entry->op;
-    insn->cond = rules & COND ? insn->opcode & 15 : 0;
+    insn->cond = insn->opcode & rules >> COND_SHIFT & 15;
     status = dec_read_operands(d, entry);
     if (UNLIKELY(status != DEC_OK))
         return status;

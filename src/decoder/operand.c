@@ -1,51 +1,83 @@
 /* Decoding after the opcode: modrm, sib, displacement, operands (SDM volume 2, chapter 2). */
 #include "decoder/decode.h"
 
-static const uint16_t sizes[][4] = {
-#define SIZE(name, ...) [SIZE_##name] = {__VA_ARGS__},
-    DEC_SIZES(SIZE)
-#undef SIZE
+#define COLUMNS 4 /* of operand sizes: table.h */
+
+/* What a specifier of the tables stands for. */
+struct spec {
+    uint8_t method;  /* enum dec_method */
+    uint8_t number;  /* of the register, with METHOD_FIXED */
+    uint8_t checked; /* bit 0: check_operand() has to see the register; bit 1: the memory */
+    /* The operand but for register and access, by the column of its size: first those of a register
+     * or an immediate, then those of memory. Kind NONE is #UD. */
+    struct dec_operand operand[2 * COLUMNS];
 };
 
-struct spec {
-    uint8_t method;   /* enum dec_method */
-    uint8_t kind;     /* enum dec_operand_kind of the register */
-    uint8_t size;     /* enum dec_size, in a register or as an immediate */
-    uint8_t mem_size; /* enum dec_size; for METHOD_FIXED the register's number */
-};
+#define BY_COLUMN(kind_, ...) BY_COLUMN_(DEC_OPERAND_##kind_, __VA_ARGS__)
+#define BY_COLUMN_(kind_, a, b, c, d)                                                              \
+    {.kind = kind_, .size = a}, {.kind = kind_, .size = b}, {.kind = kind_, .size = c},            \
+    {                                                                                              \
+        .kind = kind_, .size = d                                                                   \
+    }
+#define CHECKED(kind, ...) CHECKED_(DEC_OPERAND_##kind, __VA_ARGS__)
+#define CHECKED_(kind, size, ...)                                                                  \
+    (!((kind) == DEC_OPERAND_VEC || (kind) == DEC_OPERAND_MEM ||                                   \
+       ((kind) == DEC_OPERAND_GPR && (size) != 1)))
 
 static const struct spec specs[SPEC_COUNT] = {
-#define SPEC(name, method, kind, size, mem_size)                                                   \
-    [name] = {METHOD_##method, DEC_OPERAND_##kind, SIZE_##size, SIZE_##mem_size},
-#define FIXED(name, kind, size, number)                                                            \
-    [name] = {METHOD_FIXED, DEC_OPERAND_##kind, SIZE_##size, number},
-    [SPEC_NONE] = {METHOD_FIXED, DEC_OPERAND_NONE, SIZE_none, 0}, DEC_SPECS(SPEC) DEC_FIXED(FIXED)
+#define RM(name, kind, size, mem_kind, mem_size)                                                   \
+    [name] = {METHOD_RM,                                                                           \
+              0,                                                                                   \
+              CHECKED(kind, SIZE_##size) | CHECKED(mem_kind, SIZE_##mem_size) << 1,                \
+              {BY_COLUMN(kind, SIZE_##size), BY_COLUMN(mem_kind, SIZE_##mem_size)}},
+#define SAME(name, method, number, kind, size)                                                     \
+    [name] = {method,                                                                              \
+              number,                                                                              \
+              CHECKED(kind, SIZE_##size) * 3,                                                      \
+              {BY_COLUMN(kind, SIZE_##size), BY_COLUMN(kind, SIZE_##size)}},
+#define SPEC(name, method, kind, size) SAME(name, METHOD_##method, 0, kind, size)
+#define FIXED(name, kind, size, number) SAME(name, METHOD_FIXED, number, kind, size)
+    DEC_SPECS(RM, SPEC) DEC_FIXED(FIXED)
 #undef FIXED
 #undef SPEC
+#undef SAME
+#undef RM
 };
 
-/* Sets operand and address size; returns the column of the table of sizes. */
+/* The column (log2 of the operand size, less one) in 64-bit mode, by prefix 66, by REX.W and by
+ * what the entry says of both. */
+#define COLUMN64(opsize, wide, rules)                                                              \
+    ((rules)&F64 ? 2 : wide ? ((rules)&NO_64 ? 1 : 2) : ((rules)&D64 && !(opsize)) ? 2 : !(opsize))
+#define COLUMNS64(opsize, wide)                                                                    \
+    {                                                                                              \
+        COLUMN64(opsize, wide, 0), COLUMN64(opsize, wide, 1), COLUMN64(opsize, wide, 2),           \
+            COLUMN64(opsize, wide, 3), COLUMN64(opsize, wide, 4), COLUMN64(opsize, wide, 5),       \
+            COLUMN64(opsize, wide, 6), COLUMN64(opsize, wide, 7)                                   \
+    }
+static const uint8_t columns64[2][2][8] = {
+    {COLUMNS64(0, 0), COLUMNS64(0, 1)},
+    {COLUMNS64(1, 0), COLUMNS64(1, 1)},
+};
+
+/* Sets operand and address size; returns the column of the operand's sizes. */
 static inline unsigned set_sizes(const struct decoder *d, uint32_t rules)
 {
     struct dec_insn *insn = d->insn;
-    bool opsize = insn->prefixes & DEC_PREFIX_OPSIZE;
-    bool addrsize = insn->prefixes & DEC_PREFIX_ADDRSIZE;
-    unsigned column; /* log2 of the operand size, less one */
+    uint8_t prefixes = insn->prefixes;
+    bool opsize = prefixes & DEC_PREFIX_OPSIZE;
+    bool addrsize = prefixes & DEC_PREFIX_ADDRSIZE;
+    unsigned column;
 
     if (d->mode64) {
-        column = !opsize;
-        if (d->wide)
-            column = rules & NO_64 ? 1 : 2;
-        if ((rules & F64) || ((rules & D64) && column))
-            column = 2;
-        insn->address_size = addrsize ? 4 : 8;
+        column = columns64[opsize][d->wide][rules & (D64 | F64 | NO_64)];
+        insn->address_size = 8 >> addrsize;
     } else {
         column = (insn->mode == DEC_MODE_32) != opsize;
-        insn->address_size = (insn->mode == DEC_MODE_32) != addrsize ? 4 : 2;
+        insn->address_size = 2 << ((insn->mode == DEC_MODE_32) != addrsize);
     }
     insn->operand_size = rules & BYTE ? 1 : 2 << column;
 
-    if (insn->prefixes & DEC_PREFIX_VEX)
+    if (UNLIKELY(prefixes & DEC_PREFIX_VEX))
         column = insn->vex_l && !(rules & LIG) ? 3 : 1 + d->wide;
     if (rules & VECTOR)
         insn->operand_size = column == 3 ? 32 : 16;
@@ -111,20 +143,22 @@ static inline bool read_mem(struct decoder *d, uint32_t rules)
 /* The registers that the encoding names, a byte for each enum dec_method. */
 static inline uint64_t register_numbers(const struct dec_insn *insn)
 {
-    uint64_t b = (insn->rex & DEC_REX_B) << 3, r = (insn->rex & DEC_REX_R) << 1;
-    uint64_t rm = modrm_rm(insn->modrm) | b, reg = modrm_reg(insn->modrm) | r;
-    uint64_t opcode = (insn->opcode & 7) | b, vvvv = insn->vvvv;
+    unsigned b = (insn->rex & DEC_REX_B) << 3, r = (insn->rex & DEC_REX_R) << 1;
+    unsigned rm = modrm_rm(insn->modrm) | b, reg = modrm_reg(insn->modrm) | r;
+    unsigned opcode = (insn->opcode & 7) | b;
 
-    return rm << 8 * METHOD_RM | rm << 8 * METHOD_RM_REG | reg << 8 * METHOD_REG |
-           vvvv << 8 * METHOD_VVVV | opcode << 8 * METHOD_OPCODE;
+    return rm << 8 * METHOD_RM | reg << 8 * METHOD_REG | insn->vvvv << 8 * METHOD_VVVV |
+           opcode << 8 * METHOD_OPCODE;
 }
 
-/* Registers of which not all numbers mean what they say. */
-static enum dec_status check_register(struct dec_operand *operand)
+/* Operands that can be undefined, and registers whose numbers do not mean what they say. */
+static enum dec_status check_operand(const struct dec_insn *insn, struct dec_operand *operand)
 {
     switch (operand->kind) {
-    case DEC_OPERAND_GPR: /* a byte without REX */
-        if (operand->reg >= 4) {
+    case DEC_OPERAND_NONE: /* memory where only a register is allowed, or the reverse */
+        return DEC_UNDEFINED;
+    case DEC_OPERAND_GPR: /* a byte */
+        if (operand->reg >= 4 && !(insn->prefixes & DEC_PREFIX_REX)) {
             operand->kind = DEC_OPERAND_GPR_HIGH;
             operand->reg -= 4;
         }
@@ -152,7 +186,6 @@ static bool read_immediate(struct decoder *d, struct dec_operand *operand, unsig
 
     if (!fetch(d, size, &value))
         return false;
-    operand->kind = DEC_OPERAND_IMM;
     if (method == METHOD_IMM2) {
         insn->imm2 = value;
         return true;
@@ -171,7 +204,6 @@ static bool read_relative(struct decoder *d, struct dec_operand *operand)
     struct dec_insn *insn = d->insn;
     int64_t displacement;
 
-    operand->kind = DEC_OPERAND_REL;
     insn->imm_size = operand->size;
     operand->size = insn->operand_size;
     if (!fetch_signed(d, insn->imm_size, &displacement))
@@ -180,12 +212,11 @@ static bool read_relative(struct decoder *d, struct dec_operand *operand)
     return true;
 }
 
-static bool read_far_pointer(struct decoder *d, struct dec_operand *operand)
+static bool read_far_pointer(struct decoder *d)
 {
     struct dec_insn *insn = d->insn;
     uint64_t selector;
 
-    operand->kind = DEC_OPERAND_FAR;
     insn->imm_size = insn->operand_size;
     if (!fetch(d, insn->imm_size, &insn->imm) || !fetch(d, 2, &selector))
         return false;
@@ -193,29 +224,23 @@ static bool read_far_pointer(struct decoder *d, struct dec_operand *operand)
     return true;
 }
 
-/* Reads an operand that is neither in modrm, VEX.vvvv or the opcode nor implied. */
-static bool read_other_operand(struct decoder *d, const struct spec *spec, unsigned column,
-                               struct dec_operand *operand)
+/* Reads an operand that follows modrm and its displacement. */
+static bool read_trailing(struct decoder *d, unsigned method, struct dec_operand *operand)
 {
     struct dec_insn *insn = d->insn;
     uint64_t offset;
 
-    operand->kind = spec->kind;
-    operand->size = sizes[spec->size][column];
-    switch (spec->method) {
+    switch (method) {
     case METHOD_REL:
         return read_relative(d, operand);
     case METHOD_FAR:
-        return read_far_pointer(d, operand);
+        return read_far_pointer(d);
     case METHOD_OFFSET:
-        operand->kind = DEC_OPERAND_MEM;
-        operand->size = sizes[spec->mem_size][column];
         if (!fetch(d, insn->address_size, &offset))
             return false;
         insn->mem.disp = (int64_t)offset;
         return true;
     case METHOD_ONE:
-        operand->kind = DEC_OPERAND_IMM;
         insn->imm = 1;
         return true;
     case METHOD_IS4:
@@ -225,7 +250,7 @@ static bool read_other_operand(struct decoder *d, const struct spec *spec, unsig
         operand->reg = insn->imm >> 4 & (d->mode64 ? 15 : 7);
         return true;
     default:
-        return read_immediate(d, operand, spec->method);
+        return read_immediate(d, operand, method);
     }
 }
 
@@ -252,37 +277,26 @@ enum dec_status dec_read_operands(struct decoder *d, const struct dec_entry *ent
             return DEC_TRUNCATED;
     }
 
-    /* Ahead of the byte registers without REX, and of the kinds with fewer numbers: all that are
-     * neither general registers nor vectors. */
-    const unsigned plain =
-        1 << DEC_OPERAND_NONE | 1 << DEC_OPERAND_GPR | 1 << DEC_OPERAND_VEC | 1 << DEC_OPERAND_MEM;
-    bool has_rex = insn->prefixes & DEC_PREFIX_REX;
     uint64_t numbers = register_numbers(insn);
+    if (has_mem)
+        numbers &= ~(uint64_t)15 << 8 * METHOD_RM;
+    unsigned form = has_mem * COLUMNS + column;
     unsigned count = 0;
 
     for (; count < DEC_MAX_OPERANDS && entry->operand[count]; count++) {
         const struct spec *spec = &specs[entry->operand[count]];
         struct dec_operand *operand = &insn->operand[count];
+
+        *operand = spec->operand[form];
         operand->access = entry->access >> 2 * count & 3;
         if (spec->method > METHOD_FIXED) {
-            if (!read_other_operand(d, spec, column, operand))
+            if (!read_trailing(d, spec->method, operand))
                 return DEC_TRUNCATED;
             continue;
         }
-        bool is_mem = has_mem && spec->method <= METHOD_RM_MEM;
-        operand->kind = is_mem ? DEC_OPERAND_MEM : spec->kind;
-        operand->size = sizes[is_mem ? spec->mem_size : spec->size][column];
-        if (is_mem) {
-            if (UNLIKELY(spec->method == METHOD_RM_REG))
-                return DEC_UNDEFINED;
-            continue;
-        }
-        if (UNLIKELY(spec->method == METHOD_RM_MEM))
-            return DEC_UNDEFINED;
-        operand->reg =
-            spec->method == METHOD_FIXED ? spec->mem_size : numbers >> 8 * spec->method & 15;
-        if (UNLIKELY(!(plain >> operand->kind & 1) || (operand->size == 1 && !has_rex))) {
-            enum dec_status status = check_register(operand);
+        operand->reg = (numbers >> (8 * spec->method) & 15) | spec->number;
+        if (UNLIKELY(spec->checked & 1 << has_mem)) {
+            enum dec_status status = check_operand(insn, operand);
             if (status != DEC_OK)
                 return status;
         }

@@ -10,48 +10,39 @@
 #include "decoder/catalogue.h"
 #include "decoder/insn.h"
 
-/* How large an operand is. The columns are operand sizes of 2, 4 and 8 bytes; VEX takes the second
- * or third by W, and the fourth with VEX.L. */
-#define DEC_SIZES(SIZE)                                                                            \
-    SIZE(none, 0, 0, 0, 0)                                                                         \
-    SIZE(b, 1, 1, 1, 1)                                                                            \
-    SIZE(w, 2, 2, 2, 2)                                                                            \
-    SIZE(d, 4, 4, 4, 4)                                                                            \
-    SIZE(q, 8, 8, 8, 8)                                                                            \
-    SIZE(t, 10, 10, 10, 10)                                                                        \
-    SIZE(dq, 16, 16, 16, 16)                                                                       \
-    SIZE(qq, 32, 32, 32, 32)                                                                       \
-    SIZE(v, 2, 4, 8, 4)                                                                            \
-    SIZE(z, 2, 4, 4, 4)                                                                            \
-    SIZE(y, 4, 4, 8, 4)                                                                            \
-    SIZE(x, 16, 16, 16, 32)                                                                        \
-    SIZE(x_2, 8, 8, 8, 16) /* half, a quarter and an eighth of x */                                \
-    SIZE(x_4, 4, 4, 4, 8)                                                                          \
-    SIZE(x_8, 2, 2, 2, 4)                                                                          \
-    SIZE(dup, 8, 8, 8, 32)        /* MOVDDUP's source */                                           \
-    SIZE(p, 4, 6, 10, 6)          /* far pointer */                                                \
-    SIZE(s, 6, 6, 10, 6)          /* descriptor table register */                                  \
-    SIZE(a, 4, 8, 16, 8)          /* BOUND's pair */                                               \
-    SIZE(env, 14, 28, 28, 28)     /* x87 environment */                                            \
-    SIZE(save, 94, 108, 108, 108) /* x87 state */                                                  \
-    SIZE(fx, 512, 512, 512, 512)
-
-enum dec_size {
-#define SIZE(name, ...) SIZE_##name,
-    DEC_SIZES(SIZE)
-#undef SIZE
-};
+/* How large an operand is, in bytes, with operand sizes of 2, 4 and 8 bytes; VEX takes the second
+ * or third column by W, and the fourth with VEX.L. */
+#define SIZE_none 0, 0, 0, 0
+#define SIZE_b 1, 1, 1, 1
+#define SIZE_w 2, 2, 2, 2
+#define SIZE_d 4, 4, 4, 4
+#define SIZE_q 8, 8, 8, 8
+#define SIZE_t 10, 10, 10, 10
+#define SIZE_dq 16, 16, 16, 16
+#define SIZE_qq 32, 32, 32, 32
+#define SIZE_v 2, 4, 8, 4
+#define SIZE_z 2, 4, 4, 4
+#define SIZE_y 4, 4, 8, 4
+#define SIZE_x 16, 16, 16, 32
+#define SIZE_x_2 8, 8, 8, 16 /* half, a quarter and an eighth of x */
+#define SIZE_x_4 4, 4, 4, 8
+#define SIZE_x_8 2, 2, 2, 4
+#define SIZE_dup 8, 8, 8, 32        /* MOVDDUP's source */
+#define SIZE_p 4, 6, 10, 6          /* far pointer */
+#define SIZE_s 6, 6, 10, 6          /* descriptor table register */
+#define SIZE_a 4, 8, 16, 8          /* BOUND's pair */
+#define SIZE_env 14, 28, 28, 28     /* x87 environment */
+#define SIZE_save 94, 108, 108, 108 /* x87 state */
+#define SIZE_fx 512, 512, 512, 512  /* FXSAVE's image */
 
 /* Where an operand is in the encoding. */
 enum dec_method {
-    METHOD_RM,     /* modrm.rm: register or memory */
-    METHOD_RM_REG, /* modrm.rm: #UD if memory */
-    METHOD_RM_MEM, /* modrm.rm: #UD if a register */
-    METHOD_REG,    /* modrm.reg */
+    METHOD_RM, /* modrm.rm: register or memory */
+    METHOD_REG,
     METHOD_VVVV,
     METHOD_OPCODE, /* the opcode's low bits */
     METHOD_FIXED,  /* implied by the opcode */
-    /* Those above are registers, or the memory that modrm names. */
+    /* After modrm and its displacement. */
     METHOD_OFFSET, /* memory at an absolute offset */
     METHOD_IS4,    /* the register in the high bits of an immediate byte */
     METHOD_IMM,    /* zero-extended */
@@ -62,81 +53,82 @@ enum dec_method {
     METHOD_FAR,
 };
 
-/* Operands: SPEC(name, method, kind of register, size in a register, size in memory). First those
- * that need modrm; of these first the vectors, ending with those in VEX.vvvv. */
-#define DEC_SPECS(SPEC)                                                                            \
-    SPEC(Vx, REG, VEC, x, none)                                                                    \
-    SPEC(Vdq, REG, VEC, dq, none)                                                                  \
-    SPEC(Wx, RM, VEC, x, x)                                                                        \
-    SPEC(Wdq, RM, VEC, dq, dq)                                                                     \
-    SPEC(Wq, RM, VEC, dq, q)                                                                       \
-    SPEC(Wd, RM, VEC, dq, d)                                                                       \
-    SPEC(Ww, RM, VEC, dq, w)                                                                       \
-    SPEC(Wb, RM, VEC, dq, b)                                                                       \
-    SPEC(Wx_2, RM, VEC, dq, x_2)                                                                   \
-    SPEC(Wx_4, RM, VEC, dq, x_4)                                                                   \
-    SPEC(Wx_8, RM, VEC, dq, x_8)                                                                   \
-    SPEC(Wdup, RM, VEC, x, dup)                                                                    \
-    SPEC(Ux, RM_REG, VEC, x, none)                                                                 \
-    SPEC(Hx, VVVV, VEC, x, none)                                                                   \
-    SPEC(Hdq, VVVV, VEC, dq, none)                                                                 \
-    SPEC(By, VVVV, GPR, y, none)                                                                   \
-    SPEC(Pq, REG, MM, q, none)                                                                     \
-    SPEC(Qq, RM, MM, q, q)                                                                         \
-    SPEC(Qd, RM, MM, q, d)                                                                         \
-    SPEC(Nq, RM_REG, MM, q, none)                                                                  \
-    SPEC(Eb, RM, GPR, b, b)                                                                        \
-    SPEC(Ew, RM, GPR, w, w)                                                                        \
-    SPEC(Ed, RM, GPR, d, d)                                                                        \
-    SPEC(Eq, RM, GPR, q, q)                                                                        \
-    SPEC(Ev, RM, GPR, v, v)                                                                        \
-    SPEC(Ez, RM, GPR, z, z)                                                                        \
-    SPEC(Ey, RM, GPR, y, y)                                                                        \
-    SPEC(RvMw, RM, GPR, v, w)                                                                      \
-    SPEC(RdMb, RM, GPR, d, b)                                                                      \
-    SPEC(RdMw, RM, GPR, d, w)                                                                      \
-    SPEC(Rv, RM_REG, GPR, v, none)                                                                 \
-    SPEC(Ry, RM_REG, GPR, y, none)                                                                 \
-    SPEC(Gb, REG, GPR, b, none)                                                                    \
-    SPEC(Gw, REG, GPR, w, none)                                                                    \
-    SPEC(Gd, REG, GPR, d, none)                                                                    \
-    SPEC(Gv, REG, GPR, v, none)                                                                    \
-    SPEC(Gy, REG, GPR, y, none)                                                                    \
-    SPEC(Sw, REG, SEG, w, none)                                                                    \
-    SPEC(Cy, REG, CR, y, none)                                                                     \
-    SPEC(Dy, REG, DR, y, none)                                                                     \
-    SPEC(M, RM_MEM, NONE, none, none)                                                              \
-    SPEC(Mb, RM_MEM, NONE, none, b)                                                                \
-    SPEC(Mw, RM_MEM, NONE, none, w)                                                                \
-    SPEC(Md, RM_MEM, NONE, none, d)                                                                \
-    SPEC(Mq, RM_MEM, NONE, none, q)                                                                \
-    SPEC(Mt, RM_MEM, NONE, none, t)                                                                \
-    SPEC(Mdq, RM_MEM, NONE, none, dq)                                                              \
-    SPEC(Mv, RM_MEM, NONE, none, v)                                                                \
-    SPEC(My, RM_MEM, NONE, none, y)                                                                \
-    SPEC(Mx, RM_MEM, NONE, none, x)                                                                \
-    SPEC(Mp, RM_MEM, NONE, none, p)                                                                \
-    SPEC(Ms, RM_MEM, NONE, none, s)                                                                \
-    SPEC(Ma, RM_MEM, NONE, none, a)                                                                \
-    SPEC(Menv, RM_MEM, NONE, none, env)                                                            \
-    SPEC(Msave, RM_MEM, NONE, none, save)                                                          \
-    SPEC(Mfx, RM_MEM, NONE, none, fx)                                                              \
-    SPEC(STi, RM_REG, ST, t, none)                                                                 \
-    SPEC(Zb, OPCODE, GPR, b, none)                                                                 \
-    SPEC(Zv, OPCODE, GPR, v, none)                                                                 \
-    SPEC(Lx, IS4, VEC, x, none)                                                                    \
-    SPEC(Ib, IMM, NONE, b, none)                                                                   \
-    SPEC(Iw, IMM, NONE, w, none)                                                                   \
-    SPEC(Iv, IMM, NONE, v, none)                                                                   \
-    SPEC(Iz, SIMM, NONE, z, none)                                                                  \
-    SPEC(sIb, SIMM, NONE, b, none)                                                                 \
-    SPEC(I2b, IMM2, NONE, b, none)                                                                 \
-    SPEC(One, ONE, NONE, b, none)                                                                  \
-    SPEC(Jb, REL, NONE, b, none)                                                                   \
-    SPEC(Jz, REL, NONE, z, none)                                                                   \
-    SPEC(Ap, FAR, NONE, p, none)                                                                   \
-    SPEC(Ob, OFFSET, NONE, none, b)                                                                \
-    SPEC(Ov, OFFSET, NONE, none, v)
+/* Operands: RM(name, kind of register, size, kind of memory, size), where NONE is #UD, are those in
+ * modrm.rm; SPEC(name, method, kind, size) the others. First come those that need modrm; of these
+ * first the vectors, ending with those in VEX.vvvv. */
+#define DEC_SPECS(RM, SPEC)                                                                        \
+    SPEC(Vx, REG, VEC, x)                                                                          \
+    SPEC(Vdq, REG, VEC, dq)                                                                        \
+    RM(Wx, VEC, x, MEM, x)                                                                         \
+    RM(Wdq, VEC, dq, MEM, dq)                                                                      \
+    RM(Wq, VEC, dq, MEM, q)                                                                        \
+    RM(Wd, VEC, dq, MEM, d)                                                                        \
+    RM(Ww, VEC, dq, MEM, w)                                                                        \
+    RM(Wb, VEC, dq, MEM, b)                                                                        \
+    RM(Wx_2, VEC, dq, MEM, x_2)                                                                    \
+    RM(Wx_4, VEC, dq, MEM, x_4)                                                                    \
+    RM(Wx_8, VEC, dq, MEM, x_8)                                                                    \
+    RM(Wdup, VEC, x, MEM, dup)                                                                     \
+    RM(Ux, VEC, x, NONE, none)                                                                     \
+    SPEC(Hx, VVVV, VEC, x)                                                                         \
+    SPEC(Hdq, VVVV, VEC, dq)                                                                       \
+    SPEC(By, VVVV, GPR, y)                                                                         \
+    SPEC(Pq, REG, MM, q)                                                                           \
+    RM(Qq, MM, q, MEM, q)                                                                          \
+    RM(Qd, MM, q, MEM, d)                                                                          \
+    RM(Nq, MM, q, NONE, none)                                                                      \
+    RM(Eb, GPR, b, MEM, b)                                                                         \
+    RM(Ew, GPR, w, MEM, w)                                                                         \
+    RM(Ed, GPR, d, MEM, d)                                                                         \
+    RM(Eq, GPR, q, MEM, q)                                                                         \
+    RM(Ev, GPR, v, MEM, v)                                                                         \
+    RM(Ez, GPR, z, MEM, z)                                                                         \
+    RM(Ey, GPR, y, MEM, y)                                                                         \
+    RM(RvMw, GPR, v, MEM, w)                                                                       \
+    RM(RdMb, GPR, d, MEM, b)                                                                       \
+    RM(RdMw, GPR, d, MEM, w)                                                                       \
+    RM(Rv, GPR, v, NONE, none)                                                                     \
+    RM(Ry, GPR, y, NONE, none)                                                                     \
+    SPEC(Gb, REG, GPR, b)                                                                          \
+    SPEC(Gw, REG, GPR, w)                                                                          \
+    SPEC(Gd, REG, GPR, d)                                                                          \
+    SPEC(Gv, REG, GPR, v)                                                                          \
+    SPEC(Gy, REG, GPR, y)                                                                          \
+    SPEC(Sw, REG, SEG, w)                                                                          \
+    SPEC(Cy, REG, CR, y)                                                                           \
+    SPEC(Dy, REG, DR, y)                                                                           \
+    RM(M, NONE, none, MEM, none)                                                                   \
+    RM(Mb, NONE, none, MEM, b)                                                                     \
+    RM(Mw, NONE, none, MEM, w)                                                                     \
+    RM(Md, NONE, none, MEM, d)                                                                     \
+    RM(Mq, NONE, none, MEM, q)                                                                     \
+    RM(Mt, NONE, none, MEM, t)                                                                     \
+    RM(Mdq, NONE, none, MEM, dq)                                                                   \
+    RM(Mv, NONE, none, MEM, v)                                                                     \
+    RM(My, NONE, none, MEM, y)                                                                     \
+    RM(Mx, NONE, none, MEM, x)                                                                     \
+    RM(Mp, NONE, none, MEM, p)                                                                     \
+    RM(Ms, NONE, none, MEM, s)                                                                     \
+    RM(Ma, NONE, none, MEM, a)                                                                     \
+    RM(Menv, NONE, none, MEM, env)                                                                 \
+    RM(Msave, NONE, none, MEM, save)                                                               \
+    RM(Mfx, NONE, none, MEM, fx)                                                                   \
+    RM(STi, ST, t, NONE, none)                                                                     \
+    SPEC(Zb, OPCODE, GPR, b)                                                                       \
+    SPEC(Zv, OPCODE, GPR, v)                                                                       \
+    SPEC(Lx, IS4, VEC, x)                                                                          \
+    SPEC(Ib, IMM, IMM, b)                                                                          \
+    SPEC(Iw, IMM, IMM, w)                                                                          \
+    SPEC(Iv, IMM, IMM, v)                                                                          \
+    SPEC(Iz, SIMM, IMM, z)                                                                         \
+    SPEC(sIb, SIMM, IMM, b)                                                                        \
+    SPEC(I2b, IMM2, IMM, b)                                                                        \
+    SPEC(One, ONE, IMM, b)                                                                         \
+    SPEC(Jb, REL, REL, b)                                                                          \
+    SPEC(Jz, REL, REL, z)                                                                          \
+    SPEC(Ap, FAR, FAR, p)                                                                          \
+    SPEC(Ob, OFFSET, MEM, b)                                                                       \
+    SPEC(Ov, OFFSET, MEM, v)
 
 /* Operands implied by the opcode: FIXED(name, kind, size, register). */
 #define DEC_FIXED(FIXED)                                                                           \
@@ -157,37 +149,39 @@ enum dec_method {
 
 enum dec_spec {
     SPEC_NONE,
-#define SPEC(name, ...) name,
-    DEC_SPECS(SPEC) DEC_FIXED(SPEC)
-#undef SPEC
+#define NAME(name, ...) name,
+    DEC_SPECS(NAME, NAME) DEC_FIXED(NAME)
+#undef NAME
         SPEC_COUNT
 };
 
 /* What else holds of an entry. */
 enum dec_rule {
-    /* The superscripts of the opcode maps. */
-    I64 = 1 << 0, /* undefined in 64-bit mode */
-    O64 = 1 << 1, /* undefined outside it */
-    D64 = 1 << 2, /* operand size is 64 bits in 64-bit mode, or 16 with prefix 66 */
-    F64 = 1 << 3, /* operand size is 64 bits in 64-bit mode */
-    /* Prefixes that make it undefined. */
-    NP = 1 << 4,  /* 66, F2, F3 */
-    NFX = 1 << 5, /* F2, F3 */
-    L0 = 1 << 6,  /* VEX.L must be 0, and so on */
-    L1 = 1 << 7,
-    W0 = 1 << 8,
-    W1 = 1 << 9,
-    NO_VVVV = 1 << 10, /* VEX.vvvv must be 1111: set by ENTRY() */
+    /* The operand size in 64-bit mode; operand.c has a table by these three. */
+    D64 = 1 << 0,   /* 64 bits, or 16 with prefix 66 */
+    F64 = 1 << 1,   /* 64 bits */
+    NO_64 = 1 << 2, /* never 64 bits: REX.W is 32, prefix 66 or not */
+    /* What makes it undefined. */
+    I64 = 1 << 3, /* 64-bit mode */
+    O64 = 1 << 4, /* any other mode */
+    NP = 1 << 5,  /* prefixes 66, F2, F3 */
+    NFX = 1 << 6, /* prefixes F2, F3 */
+    L0 = 1 << 7,  /* VEX.L other than 0, and so on */
+    L1 = 1 << 8,
+    W0 = 1 << 9,
+    W1 = 1 << 10,
+    NO_VVVV = 1 << 11, /* VEX.vvvv other than 1111: set by ENTRY() */
     /* How it is decoded. */
-    LIG = 1 << 11,       /* VEX.L is ignored */
-    NO_64 = 1 << 12,     /* no operand size of 64 bits: REX.W is 32, prefix 66 or not */
+    LIG = 1 << 12,       /* VEX.L is ignored */
     BYTE = 1 << 13,      /* operates on bytes: operand_size is 1 */
     VECTOR = 1 << 14,    /* operates on vectors: operand_size is 16 or 32 */
     HAS_MODRM = 1 << 15, /* set by ENTRY() */
     MOD3 = 1 << 16,      /* modrm.mod is taken as 3 whatever it is */
     VSIB = 1 << 17,
-    COND = 1 << 18, /* the opcode's low bits are a condition */
+    COND = 15 << 18, /* the opcode's low bits are a condition: the mask for them */
 };
+
+#define COND_SHIFT 18
 
 enum dec_entry_kind {
     ENTRY_UNDEFINED,
