@@ -42,11 +42,12 @@ static ALWAYS_INLINE bool div_fits(const struct cpu *cpu, uint64_t divisor, unsi
 /* The quotient is at least -2^(bits - 1) and less than 2^(bits - 1). */
 static ALWAYS_INLINE bool idiv_fits(const struct cpu *cpu, int64_t divisor, unsigned size)
 {
-    unsigned __int128 value = dividend(cpu, size);
     unsigned unused = 128 - 16 * size;
-    bool negative = (__int128)(value << unused) < 0;
+    __int128 extended = (__int128)(dividend(cpu, size) << unused) >> unused;
+    bool negative = extended < 0;
+    unsigned __int128 value = (unsigned __int128)extended;
     if (negative)
-        value = (unsigned __int128)-((__int128)(value << unused) >> unused);
+        value = -value;
     uint64_t magnitude = divisor < 0 ? -(uint64_t)divisor : (uint64_t)divisor;
     bool negative_quotient = negative != (divisor < 0);
     uint64_t limit = (1ull << (8 * size - 1)) + negative_quotient;
