@@ -16,6 +16,14 @@
 #define MAX_REPORTED 2       /* of each operation in each mode */
 #define REFRESH_INTERVAL 512 /* runs on the same memory contents */
 
+/* AddressSanitizer (gcc's) maps terabytes, which stray addresses hit on the host: there the guest
+ * runs alone, under its watch. */
+#ifdef __SANITIZE_ADDRESS__
+#define HOST_RUNS false
+#else
+#define HOST_RUNS true
+#endif
+
 struct test {
     struct random random;
     struct native *native;
@@ -134,8 +142,10 @@ static void compare(struct test *test, const struct sample *sample, enum dec_mod
                (attributes & DEC_ATTR_STRING && random_chance(&test->random, 20));
     struct diff_outcome host, guest;
     memcpy(test->image, guest_data(test->guest), AREA_SIZE);
-    native_run(test->native, &run, &sample->in, &host);
     guest_run(test->guest, &run, &sample->in, &guest);
+    if (!HOST_RUNS)
+        return;
+    native_run(test->native, &run, &sample->in, &host);
     bool same_memory = !memcmp(native_data(test->native), guest_data(test->guest), AREA_SIZE);
     if (same_registers(sample, &host, &guest, mode) && same_outcome(&host, &guest) && same_memory)
         return;
