@@ -124,7 +124,8 @@ struct dec_insn {
     struct dec_operand operand[DEC_MAX_OPERANDS]; /* Intel order: destination first */
     struct dec_mem mem;
     uint64_t imm; /* sign-extended to 64 bits where the manual sign-extends or for REL;
-                     zero-extended otherwise. IS4 registers are operands, not immediates */
+                     zero-extended otherwise. The byte that holds an IS4 register, which is an
+                     operand and no immediate, is here too */
 };
 
 #endif
