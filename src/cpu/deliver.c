@@ -247,8 +247,6 @@ bool cpu_deliver_exception(struct cpu *cpu)
 
 bool cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector)
 {
-    if (vector == VECTOR_NMI)
-        cpu->nmi_blocked = true;
     cpu->stats.interrupts++;
     TRACE(cpu->trace, TRACE_INTERRUPT, "vector %02x at %04x:%016lx", vector,
           cpu->seg[SEG_CS].selector, cpu->rip);

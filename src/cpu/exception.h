@@ -23,7 +23,7 @@ _Noreturn void cpu_raise_debug(struct cpu *cpu, uint64_t dr6, bool trap);
 /* Delivers cpu->pending through the IDT. Faults on the way become #DF and shutdown as the manual's
  * table 6-5 says. Returns false on shutdown. */
 bool cpu_deliver_exception(struct cpu *cpu);
-/* Delivers an external interrupt or NMI; same result. */
+/* Delivers an external interrupt or NMI (nmi_blocked is the caller's); same result. */
 bool cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector);
 
 #endif

@@ -88,11 +88,6 @@ void far_set_code(struct cpu *cpu, const struct segment *cs, unsigned cpl, uint6
     cpu->next_rip = rip;
 }
 
-static bool is_real(const struct cpu *cpu)
-{
-    return !(cpu->mode & MODE_PROTECTED) || (cpu->mode & MODE_VM86);
-}
-
 static void read_far_pointer(struct cpu *cpu, const struct dec_insn *insn, uint16_t *selector,
                              uint64_t *offset)
 {
@@ -161,7 +156,7 @@ static void transfer(struct cpu *cpu, const struct dec_insn *insn, bool call)
     read_far_pointer(cpu, insn, &selector, &offset);
 
     struct segment cs = cpu->seg[SEG_CS];
-    if (!is_real(cpu)) {
+    if (!cpu_is_real(cpu)) {
         struct descriptor desc;
         cpu_get_descriptor(cpu, selector, VECTOR_GP, &desc);
         if (seg_is_system(&desc.segment)) {
@@ -177,7 +172,7 @@ static void transfer(struct cpu *cpu, const struct dec_insn *insn, bool call)
         push_return(cpu, &stack, insn->operand_size);
         far_stack_commit(cpu, &stack);
     }
-    if (is_real(cpu)) {
+    if (cpu_is_real(cpu)) {
         cpu_load_real_segment(cpu, SEG_CS, selector);
         cpu->next_rip = offset;
     } else {

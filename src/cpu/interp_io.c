@@ -3,6 +3,8 @@
 #include "cpu/interp_system.h"
 #include "cpu/segment.h"
 
+#define REPEAT_MAX 4096 /* iterations before the run loop has its turn */
+
 /* The I/O permission bitmap of a 32- or 64-bit TSS; #GP(0) where it forbids the port. */
 static void check_bitmap(struct cpu *cpu, uint16_t port, unsigned size)
 {
@@ -87,8 +89,9 @@ static void out_once(struct cpu *cpu, const struct dec_insn *insn)
     advance(cpu, REG_RSI, insn);
 }
 
-/* Runs the iterations until a request or a single step interrupts them: the instruction then starts
- * again with what is left. A fault finds RCX and the pointers of its own iteration. */
+/* Runs the iterations until a request or a single step interrupts them, or many are done: the
+ * instruction then starts again with what is left. A fault finds RCX and the pointers of its own
+ * iteration. */
 static void repeat(struct cpu *cpu, const struct dec_insn *insn,
                    void (*once)(struct cpu *cpu, const struct dec_insn *insn))
 {
@@ -98,11 +101,11 @@ static void repeat(struct cpu *cpu, const struct dec_insn *insn,
         return;
     }
     uint64_t mask = bytes_mask(insn->address_size);
-    while (cpu->gpr[REG_RCX] & mask) {
+    for (unsigned done = 1; cpu->gpr[REG_RCX] & mask; done++) {
         once(cpu, insn);
         system_write_gpr(cpu, REG_RCX, cpu->gpr[REG_RCX] - 1, insn->address_size);
-        bool interrupted =
-            atomic_load_explicit(&cpu->requests, memory_order_relaxed) || (cpu->mode & MODE_STEP);
+        bool interrupted = atomic_load_explicit(&cpu->requests, memory_order_relaxed) ||
+                           (cpu->mode & MODE_STEP) || done == REPEAT_MAX;
         if (interrupted && (cpu->gpr[REG_RCX] & mask)) {
             cpu->next_rip = cpu->rip;
             break;

@@ -72,18 +72,13 @@ static void return_to(struct cpu *cpu, uint16_t selector, uint64_t rip, unsigned
     cpu_drop_inner_segments(cpu);
 }
 
-static bool is_real(const struct cpu *cpu)
-{
-    return !(cpu->mode & MODE_PROTECTED) || (cpu->mode & MODE_VM86);
-}
-
 void system_ret_far(struct cpu *cpu, const struct interp_insn *in)
 {
     unsigned size = in->insn.operand_size;
     unsigned release = in->insn.operand_count ? (unsigned)in->insn.imm : 0;
     uint64_t rip = cpu_peek(cpu, 0, size);
     uint16_t selector = (uint16_t)cpu_peek(cpu, size, size);
-    if (is_real(cpu)) {
+    if (cpu_is_real(cpu)) {
         cpu_check_rip(cpu, &cpu->seg[SEG_CS], rip);
         cpu_drop(cpu, 2 * size + release);
         cpu_load_real_segment(cpu, SEG_CS, selector);
@@ -172,7 +167,7 @@ static void iret_protected(struct cpu *cpu, unsigned size)
 void system_iret(struct cpu *cpu, const struct interp_insn *in)
 {
     cpu->nmi_blocked = false; /* even where it faults: SDM vol. 3, 6.7.1 */
-    if (is_real(cpu))
+    if (cpu_is_real(cpu))
         iret_real(cpu, in->insn.operand_size);
     else
         iret_protected(cpu, in->insn.operand_size);

@@ -214,7 +214,7 @@ void cpu_load_data_segment(struct cpu *cpu, enum dec_seg seg, uint16_t selector,
 
 void cpu_load_segment(struct cpu *cpu, enum dec_seg seg, uint16_t selector)
 {
-    if (!(cpu->mode & MODE_PROTECTED) || (cpu->mode & MODE_VM86))
+    if (cpu_is_real(cpu))
         cpu_load_real_segment(cpu, seg, selector);
     else if (seg == SEG_SS)
         load_stack_segment(cpu, selector);

@@ -102,6 +102,12 @@ static inline gva_t cpu_linear(const struct cpu *cpu, uint64_t address)
     return cpu->mode & MODE_LONG ? address : (uint32_t)address;
 }
 
+/* Segments are paragraphs: real or virtual-8086 mode. */
+static inline bool cpu_is_real(const struct cpu *cpu)
+{
+    return !(cpu->mode & MODE_PROTECTED) || (cpu->mode & MODE_VM86);
+}
+
 /* MOV, POP and far-pointer loads of ES, SS, DS, FS, GS with all checks of the current mode. A load
  * of SS puts the next instruction in the interrupt shadow. Ends the block where the mode changes.
  */

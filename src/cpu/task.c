@@ -106,9 +106,13 @@ static void load_segments(struct cpu *cpu, const uint16_t *selector)
         return;
     }
     load_code(cpu, selector[SEG_CS], cpu->next_rip);
+    cpu_mode_changed(cpu); /* each time: the next one may fault */
     cpu->seg[SEG_SS] = cpu_stack_segment(cpu, selector[SEG_SS], cpu->cpl, VECTOR_TS);
-    for (unsigned i = 0; i < ARRAY_SIZE(data); i++)
+    cpu_mode_changed(cpu);
+    for (unsigned i = 0; i < ARRAY_SIZE(data); i++) {
         cpu_load_data_segment(cpu, data[i], selector[data[i]], VECTOR_TS);
+        cpu_mode_changed(cpu);
+    }
 }
 
 /* The new task's registers, and then, in its context, its segments. */

@@ -203,3 +203,14 @@ uint64_t guest_stack(struct guest *guest, unsigned i, unsigned size)
 {
     return guest_read(guest, guest->cpu->gpr[REG_RSP] + i * size, size);
 }
+
+void guest_expect_level_3(struct guest *guest, unsigned size, uint16_t cs, uint64_t rsp,
+                          uint16_t ss)
+{
+    cr_assert_eq(guest_vector(guest), VECTOR_GP);
+    cr_expect_eq(guest_stack(guest, 0, size), 0, "error %#lx", guest_stack(guest, 0, size));
+    cr_expect_eq(guest_stack(guest, 1, size), GUEST_DATA);
+    cr_expect_eq(guest_stack(guest, 2, size), cs);
+    cr_expect_eq(guest_stack(guest, 4, size), rsp);
+    cr_expect_eq(guest_stack(guest, 5, size), ss);
+}

@@ -88,6 +88,11 @@ int guest_vector(const struct guest *guest);
 /* Item i of size bytes from the stack's top. */
 uint64_t guest_stack(struct guest *guest, unsigned i, unsigned size);
 
+/* Expects level 3 at GUEST_DATA with HLT there, which faults: the frame, in items of size bytes,
+ * tells where it was. */
+void guest_expect_level_3(struct guest *guest, unsigned size, uint16_t cs, uint64_t rsp,
+                          uint16_t ss);
+
 /* A descriptor's 8 bytes: attributes as in struct segment. */
 uint64_t guest_raw(uint32_t base, uint32_t limit20, uint16_t attributes);
 

@@ -162,11 +162,12 @@ Test(exception, interrupt_and_nmi)
     cr_expect_eq(guest.cpu->rip, GUEST_HANDLERS + 0x310);
     expect_long_frame(0, GUEST_CODE, SEL_CODE64, GUEST_STACK, SEL_DATA);
     cr_expect_eq(guest_stack(&guest, 2, 8), FLAGS_FIXED | FLAG_IF, "RF is for faults");
-    cr_expect_not(guest.cpu->nmi_blocked);
-    cr_assert(cpu_deliver_interrupt(guest.cpu, VECTOR_NMI));
+
+    cpu_request(guest.cpu, CPU_REQUEST_NMI);
+    cr_assert_eq(GUEST_RUN(&guest, 0x90), CPU_EXIT_HALT);
+    cr_expect_eq(guest_vector(&guest), VECTOR_NMI);
     cr_expect(guest.cpu->nmi_blocked);
-    /* iretq, at the NMI's handler */
-    cr_assert_eq(GUEST_RUN(&guest, 0x48, 0xcf), CPU_EXIT_HALT);
+    cr_assert_eq(GUEST_RUN(&guest, 0x48, 0xcf), CPU_EXIT_HALT); /* iretq */
     cr_expect_not(guest.cpu->nmi_blocked);
 }
 

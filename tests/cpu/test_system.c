@@ -23,30 +23,6 @@ static void set_star(void)
     guest.cpu->msr.sfmask = FLAG_IF | FLAG_TF;
 }
 
-/* Far returns: builds the frame and expects to arrive at GUEST_DATA, where HLT is (#GP at level 3).
- */
-static void push_frame(unsigned size, const uint64_t *items, unsigned count)
-{
-    for (unsigned i = count; i-- > 0;) {
-        guest.cpu->gpr[REG_RSP] -= size;
-        guest_write(&guest, guest.cpu->gpr[REG_RSP], items[i], size);
-    }
-    guest_write(&guest, GUEST_DATA, 0xf4, 1);
-}
-#define PUSH_FRAME(size, ...)                                                                      \
-    push_frame(size, (const uint64_t[]){__VA_ARGS__}, sizeof((const uint64_t[]){__VA_ARGS__}) / 8)
-
-/* At level 3 the HLT at GUEST_DATA faults; the frame of that tells where it was. */
-static void expect_arrival_at_level_3(unsigned size, uint16_t cs, uint64_t rsp, uint16_t ss)
-{
-    cr_assert_eq(guest_vector(&guest), VECTOR_GP);
-    cr_expect_eq(guest_stack(&guest, 0, size), 0, "error %#lx", guest_stack(&guest, 0, size));
-    cr_expect_eq(guest_stack(&guest, 1, size), GUEST_DATA);
-    cr_expect_eq(guest_stack(&guest, 2, size), cs);
-    cr_expect_eq(guest_stack(&guest, 4, size), rsp);
-    cr_expect_eq(guest_stack(&guest, 5, size), ss);
-}
-
 Test(system, syscall)
 {
     guest_enter_long(&guest, 3);
@@ -75,12 +51,12 @@ Test(system, sysret_to_64_bit_code)
 {
     guest_enter_long(&guest, 0);
     set_star();
-    PUSH_FRAME(8, 0);
+    guest_write(&guest, GUEST_DATA, 0xf4, 1);
     guest.cpu->gpr[REG_RCX] = GUEST_DATA;
     guest.cpu->gpr[11] = FLAG_CF | FLAG_RF | FLAG_VM;
     uint64_t rsp = guest.cpu->gpr[REG_RSP];
     cr_assert_eq(GUEST_RUN(&guest, 0x48, 0x0f, 0x07), CPU_EXIT_HALT);
-    expect_arrival_at_level_3(8, SEL_USER_CODE64 | 3, rsp, SEL_USER_DATA | 3);
+    guest_expect_level_3(&guest, 8, SEL_USER_CODE64 | 3, rsp, SEL_USER_DATA | 3);
     cr_expect_eq(guest_stack(&guest, 3, 8), FLAGS_FIXED | FLAG_CF | FLAG_RF);
 }
 
@@ -88,10 +64,10 @@ Test(system, sysret_to_compatibility_mode)
 {
     guest_enter_long(&guest, 0);
     set_star();
-    PUSH_FRAME(8, 0);
+    guest_write(&guest, GUEST_DATA, 0xf4, 1);
     guest.cpu->gpr[REG_RCX] = 0xffffffff00000000 | GUEST_DATA;
     cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x07), CPU_EXIT_HALT);
-    expect_arrival_at_level_3(8, SEL_USER_CODE32 | 3, GUEST_STACK - 8, SEL_USER_DATA | 3);
+    guest_expect_level_3(&guest, 8, SEL_USER_CODE32 | 3, GUEST_STACK, SEL_USER_DATA | 3);
 }
 
 Test(system, sysret_to_a_non_canonical_address)
@@ -122,212 +98,10 @@ Test(system, sysenter_and_sysexit)
     guest.cpu->gpr[REG_RDX] = GUEST_DATA;
     guest_write(&guest, GUEST_DATA, 0xf4, 1);
     cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x35), CPU_EXIT_HALT);
-    expect_arrival_at_level_3(4, (SEL_CODE32 + 16) | 3, GUEST_STACK, (SEL_CODE32 + 24) | 3);
-}
-
-Test(system, iret_to_level_3)
-{
-    guest_enter_long(&guest, 0);
-    PUSH_FRAME(8, GUEST_DATA, SEL_USER_CODE64 | 3, FLAG_IF | FLAG_CF, GUEST_STACK - 0x100,
-               SEL_USER_DATA | 3);
-    cr_assert_eq(GUEST_RUN(&guest, 0x48, 0xcf), CPU_EXIT_HALT);
-    expect_arrival_at_level_3(8, SEL_USER_CODE64 | 3, GUEST_STACK - 0x100, SEL_USER_DATA | 3);
-    cr_expect_eq(guest_stack(&guest, 3, 8), FLAGS_FIXED | FLAG_IF | FLAG_CF | FLAG_RF);
-    cr_expect_eq(guest.cpu->seg[SEG_DS].selector, 0, "level 0's data segments are dropped");
-}
-
-Test(system, iret_to_compatibility_mode)
-{
-    guest_enter_long(&guest, 0);
-    PUSH_FRAME(8, GUEST_DATA, SEL_USER_CODE32 | 3, 0, GUEST_STACK - 0x100, SEL_USER_DATA | 3);
-    cr_assert_eq(GUEST_RUN(&guest, 0x48, 0xcf), CPU_EXIT_HALT);
-    expect_arrival_at_level_3(8, SEL_USER_CODE32 | 3, GUEST_STACK - 0x100, SEL_USER_DATA | 3);
-}
-
-Test(system, iret_at_the_same_level_pops_the_stack)
-{
-    guest_enter_long(&guest, 0);
-    PUSH_FRAME(8, GUEST_DATA, SEL_CODE64, FLAG_DF, GUEST_STACK - 0x200, 0);
-    cr_assert_eq(GUEST_RUN(&guest, 0x48, 0xcf), CPU_EXIT_HALT);
-    cr_expect_eq(guest.cpu->rip, GUEST_DATA + 1);
-    cr_expect_eq(guest.cpu->gpr[REG_RSP], GUEST_STACK - 0x200);
-    cr_expect_eq(guest.cpu->seg[SEG_SS].selector, 0);
-    cr_expect_eq(guest.cpu->rflags, FLAGS_FIXED | FLAG_DF);
-}
-
-Test(system, iret_faults_leave_the_stack)
-{
-    static const struct {
-        uint64_t rip, cs, ss;
-        int vector;
-        uint64_t error;
-    } cases[] = {
-        {GUEST_DATA, 0, SEL_DATA, VECTOR_GP, 0},
-        {GUEST_DATA, SEL_DATA, SEL_DATA, VECTOR_GP, SEL_DATA},
-        {GUEST_DATA, SEL_BEYOND, SEL_DATA, VECTOR_GP, SEL_BEYOND},
-        {GUEST_DATA, SEL_USER_CODE64, SEL_DATA, VECTOR_GP, SEL_USER_CODE64},
-        {GUEST_DATA, SEL_USER_CODE64 | 3, SEL_DATA, VECTOR_GP, SEL_DATA},
-        {GUEST_DATA, SEL_USER_CODE64 | 3, 0, VECTOR_GP, 0},
-        {GUEST_DATA, SEL_CODE64, SEL_ABSENT, VECTOR_SS, SEL_ABSENT},
-        {0x800000000000, SEL_CODE64, SEL_DATA, VECTOR_GP, 0},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        guest_enter_long(&guest, 0);
-        PUSH_FRAME(8, cases[i].rip, cases[i].cs, 0, GUEST_STACK, cases[i].ss);
-        uint64_t rsp = guest.cpu->gpr[REG_RSP];
-        cr_assert_eq(GUEST_RUN(&guest, 0x48, 0xcf), CPU_EXIT_HALT);
-        cr_expect_eq(guest_vector(&guest), cases[i].vector, "%zu", i);
-        cr_expect_eq(guest_stack(&guest, 0, 8), cases[i].error, "%zu: %#lx", i,
-                     guest_stack(&guest, 0, 8));
-        cr_expect_eq(guest_stack(&guest, 1, 8), GUEST_CODE, "%zu", i);
-        cr_expect_eq(guest_stack(&guest, 4, 8), rsp, "%zu", i);
-    }
-}
-
-Test(system, iret_with_nt_in_long_mode)
-{
-    guest_enter_long(&guest, 0);
-    guest.cpu->rflags |= FLAG_NT;
-    cr_assert_eq(GUEST_RUN(&guest, 0x48, 0xcf), CPU_EXIT_HALT);
-    cr_expect_eq(guest_vector(&guest), VECTOR_GP);
-}
-
-Test(system, iret_to_virtual_8086_mode)
-{
-    guest_enter_protected(&guest, 0);
-    PUSH_FRAME(4, GUEST_DATA, 0, FLAG_VM, 0xfff0, 0x100, 0x200, 0x300, 0x400, 0x500);
-    cr_assert_eq(GUEST_RUN(&guest, 0xcf), CPU_EXIT_HALT);
-    expect_arrival_at_level_3(4, 0, 0xfff0, 0x100);
-    cr_expect_eq(guest_stack(&guest, 6, 4), 0x200);
-    cr_expect_eq(guest_stack(&guest, 7, 4), 0x300);
-    cr_expect_eq(guest_stack(&guest, 8, 4), 0x400);
-    cr_expect_eq(guest_stack(&guest, 9, 4), 0x500);
-}
-
-Test(system, user_code_cannot_change_if_and_iopl)
-{
-    guest_enter_long(&guest, 3);
-    PUSH_FRAME(8, GUEST_DATA, SEL_USER_CODE64 | 3, FLAG_IF | FLAG_IOPL | FLAG_ID, GUEST_STACK,
-               SEL_USER_DATA | 3);
-    cr_assert_eq(GUEST_RUN(&guest, 0x48, 0xcf), CPU_EXIT_HALT);
-    expect_arrival_at_level_3(8, SEL_USER_CODE64 | 3, GUEST_STACK, SEL_USER_DATA | 3);
-    cr_expect_eq(guest_stack(&guest, 3, 8), FLAGS_FIXED | FLAG_ID | FLAG_RF);
-}
-
-Test(system, far_jump_out_of_64_bit_mode_and_back)
-{
-    guest_enter_long(&guest, 0);
-    guest.cpu->gpr[REG_RBX] = GUEST_DATA;
-    guest_write(&guest, GUEST_DATA, GUEST_CODE + 2, 4);
-    guest_write(&guest, GUEST_DATA + 4, SEL_CODE32, 2);
-    /* jmp far [rbx]; in 32-bit code: inc eax, not REX; jmp far 08:+8; in 64-bit code: hlt */
-    guest.cpu->gpr[REG_RAX] = 1;
-    cr_assert_eq(GUEST_RUN(&guest, 0xff, 0x2b, 0x40, 0xea, 0x0a, 0x80, 0, 0, SEL_CODE64, 0, 0x48,
-                           0xff, 0xc0, 0xf4),
-                 CPU_EXIT_HALT);
-    cr_assert_eq(guest.cpu->rip, GUEST_CODE + 14);
-    cr_expect_eq(guest.cpu->gpr[REG_RAX], 3);
-    cr_expect_eq(guest.cpu->seg[SEG_CS].selector, SEL_CODE64);
-}
-
-Test(system, far_call_and_return)
-{
-    guest_enter_protected(&guest, 0);
-    guest_write(&guest, GUEST_DATA, 0xcb, 1); /* retf */
-    /* call far 30:GUEST_DATA; hlt */
-    cr_assert_eq(GUEST_RUN(&guest, 0x9a, 0, 0xc0, 0, 0, SEL_CODE32, 0, 0xf4), CPU_EXIT_HALT);
-    cr_expect_eq(guest.cpu->rip, GUEST_CODE + 8);
-    cr_expect_eq(guest.cpu->gpr[REG_RSP], GUEST_STACK);
-    cr_expect_eq(guest_read(&guest, GUEST_STACK - 8, 4), GUEST_CODE + 7);
-    cr_expect_eq(guest_read(&guest, GUEST_STACK - 4, 4), SEL_CODE32);
-}
-
-Test(system, far_jump_faults)
-{
-    static const struct {
-        uint16_t selector;
-        int vector;
-        uint32_t error;
-    } cases[] = {
-        {0, VECTOR_GP, 0},
-        {SEL_DATA, VECTOR_GP, SEL_DATA},
-        {SEL_BEYOND, VECTOR_GP, SEL_BEYOND},
-        {SEL_USER_CODE32, VECTOR_GP, SEL_USER_CODE32},
-        {SEL_CODE32 | 3, VECTOR_GP, SEL_CODE32},
-        {SEL_CODE16, VECTOR_GP, 0}, /* beyond its limit */
-        {SEL_LDT, VECTOR_GP, SEL_LDT},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        guest_enter_protected(&guest, 0);
-        cr_assert_eq(GUEST_RUN(&guest, 0xea, 0, 0xc0, 1, 0, (uint8_t)cases[i].selector, 0),
-                     CPU_EXIT_HALT);
-        cr_expect_eq(guest_vector(&guest), cases[i].vector, "%zu", i);
-        cr_expect_eq(guest_stack(&guest, 0, 4), cases[i].error, "%zu", i);
-        cr_expect_eq(guest_stack(&guest, 1, 4), GUEST_CODE, "%zu", i);
-    }
+    guest_expect_level_3(&guest, 4, (SEL_CODE32 + 16) | 3, GUEST_STACK, (SEL_CODE32 + 24) | 3);
 }
 
 /* A call gate for level 3 with two parameters. */
-Test(system, call_gate_to_inner_level_and_back)
-{
-    guest_enter_protected(&guest, 3);
-    guest_set_descriptor(&guest, SEL_GATE,
-                         (uint64_t)SEL_CODE32 << 16 | (GUEST_DATA & 0xffff) | 0xec02ull << 32);
-    guest_write(&guest, GUEST_DATA, 0xf4, 1);
-    guest_write(&guest, GUEST_DATA + 1, 0x0008ca, 3); /* retf 8 */
-    guest.cpu->gpr[REG_RSP] = GUEST_STACK - 8;
-    guest_write(&guest, GUEST_STACK - 8, 0x1111, 4);
-    guest_write(&guest, GUEST_STACK - 4, 0x2222, 4);
-    cr_assert_eq(GUEST_RUN(&guest, 0x9a, 0, 0, 0, 0, SEL_GATE | 3, 0, 0xf4), CPU_EXIT_HALT);
-    cr_assert_eq(guest.cpu->rip, GUEST_DATA + 1);
-    cr_expect_eq(guest.cpu->cpl, 0);
-    cr_expect_eq(guest.cpu->gpr[REG_RSP], GUEST_STACK0 - 24);
-    cr_expect_eq(guest_stack(&guest, 0, 4), GUEST_CODE + 7);
-    cr_expect_eq(guest_stack(&guest, 1, 4), SEL_USER_CODE32 | 3);
-    cr_expect_eq(guest_stack(&guest, 2, 4), 0x1111);
-    cr_expect_eq(guest_stack(&guest, 3, 4), 0x2222);
-    cr_expect_eq(guest_stack(&guest, 4, 4), GUEST_STACK - 8);
-    cr_expect_eq(guest_stack(&guest, 5, 4), SEL_USER_DATA | 3);
-
-    guest.cpu->halted = false;
-    cr_assert_eq(cpu_run(guest.cpu), CPU_EXIT_HALT);
-    cr_assert_eq(guest_vector(&guest), VECTOR_GP, "the HLT after the call");
-    cr_expect_eq(guest_stack(&guest, 1, 4), GUEST_CODE + 7);
-    cr_expect_eq(guest_stack(&guest, 4, 4), GUEST_STACK, "both stacks release the parameters");
-}
-
-Test(system, call_gate_in_long_mode)
-{
-    guest_enter_long(&guest, 3);
-    guest_set_descriptor(&guest, SEL_GATE,
-                         (uint64_t)SEL_CODE64 << 16 | (GUEST_DATA & 0xffff) | 0xec00ull << 32);
-    guest_write(&guest, GUEST_GDT + SEL_GATE + 8, 0, 8);
-    guest_write(&guest, GUEST_DATA, 0xf4, 1);
-    guest_write(&guest, GUEST_DATA + 0x100, 0, 4);
-    guest_write(&guest, GUEST_DATA + 0x104, SEL_GATE | 3, 2);
-    guest.cpu->gpr[REG_RBX] = GUEST_DATA + 0x100;
-    /* call far [rbx] */
-    cr_assert_eq(GUEST_RUN(&guest, 0xff, 0x1b), CPU_EXIT_HALT);
-    cr_assert_eq(guest.cpu->rip, GUEST_DATA + 1);
-    cr_expect_eq(guest.cpu->gpr[REG_RSP], GUEST_STACK0 - 32);
-    cr_expect_eq(guest_stack(&guest, 0, 8), GUEST_CODE + 2);
-    cr_expect_eq(guest_stack(&guest, 1, 8), SEL_USER_CODE64 | 3);
-    cr_expect_eq(guest_stack(&guest, 2, 8), GUEST_STACK);
-    cr_expect_eq(guest_stack(&guest, 3, 8), SEL_USER_DATA | 3);
-    cr_expect_eq(guest.cpu->seg[SEG_SS].selector, 0);
-}
-
-Test(system, real_mode_far_call)
-{
-    guest_write(&guest, GUEST_DATA + 0x10, 0xcb, 1);
-    /* call 0c00:0010; hlt */
-    cr_assert_eq(GUEST_RUN(&guest, 0x9a, 0x10, 0, 0, 0x0c, 0xf4), CPU_EXIT_HALT);
-    cr_expect_eq(guest.cpu->rip, GUEST_CODE + 6);
-    cr_expect_eq(guest.cpu->gpr[REG_RSP], 0xfff0);
-    cr_expect_eq(guest_read(&guest, 0xffee, 2), 0);
-    cr_expect_eq(guest_read(&guest, 0xffec, 2), GUEST_CODE + 5);
-}
-
 Test(system, privileged_instructions)
 {
     static const uint8_t code[][4] = {
@@ -537,4 +311,131 @@ Test(system, enters_long_mode_by_itself)
     cr_expect_eq(guest.cpu->gpr[REG_RAX], 0x0807060504030201);
     cr_expect_eq(guest.cpu->msr.efer, EFER_LME | EFER_LMA);
     cr_expect_eq(mode_code(guest.cpu->mode), DEC_MODE_64);
+}
+
+/* The new task is there already when its bad segments fault. */
+Test(system, redirected_int_in_virtual_8086_mode)
+{
+    guest_enter_vm86(&guest);
+    cr_assert(cpu_write_cr4(guest.cpu, CR4_VME));
+    guest.cpu->tr.limit = 0xff;
+    guest_write(&guest, GUEST_TSS + 102, 0x88, 2);
+    for (unsigned i = 0; i < 4; i++)
+        guest_write(&guest, GUEST_TSS + 0x68 + 8 * i, 0, 8);
+    guest.cpu->rflags |= FLAG_VIF;
+    cr_assert_eq(GUEST_RUN(&guest, 0xcd, 0x21), CPU_EXIT_HALT);
+    /* The IVT's handler is HLT, which virtual-8086 code may not execute. */
+    cr_assert_eq(guest_vector(&guest), VECTOR_GP);
+    cr_expect_eq(guest_stack(&guest, 1, 4), GUEST_HANDLERS + 0x210);
+    cr_expect_not(guest_stack(&guest, 3, 4) & FLAG_VIF);
+    cr_expect_eq(guest_stack(&guest, 4, 4), 0xffea);
+    cr_expect_eq(guest_read(&guest, 0xffea, 2), GUEST_CODE + 2);
+    cr_expect_eq(guest_read(&guest, 0xffee, 2), FLAGS_FIXED | FLAG_IF | FLAG_IOPL);
+}
+
+Test(system, int_in_virtual_8086_mode_with_iopl_3)
+{
+    guest_enter_vm86(&guest);
+    guest.cpu->rflags |= FLAG_IOPL;
+    guest_set_gate(&guest, 0x21, SEL_CODE32, GUEST_HANDLERS + 0x210, SYSTEM_INTERRUPT_GATE32, 3, 0);
+    cr_assert_eq(GUEST_RUN(&guest, 0xcd, 0x21), CPU_EXIT_HALT);
+    cr_expect_eq(guest_vector(&guest), 0x21);
+    cr_expect_eq(guest_stack(&guest, 0, 4), GUEST_CODE + 2);
+}
+
+Test(system, machine_status_word)
+{
+    guest.cpu->gpr[REG_RAX] = 0xfff1;
+    /* lmsw ax; smsw cx; hlt, still as 16-bit code */
+    cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x01, 0xf0, 0x0f, 0x01, 0xe1, 0xf4), CPU_EXIT_HALT);
+    cr_expect_eq(guest.cpu->gpr[REG_RCX] & 0xf, CR0_PE);
+    guest.cpu->gpr[REG_RAX] = 0;
+    cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x01, 0xf0, 0xf4), CPU_EXIT_HALT);
+    cr_expect(guest.cpu->cr0 & CR0_PE, "LMSW does not leave protected mode");
+}
+
+Test(system, debug_registers)
+{
+    guest_enter_long(&guest, 0);
+    guest.cpu->gpr[REG_RAX] = 0xffffffff;
+    /* mov dr6, rax; mov dr7, rax; hlt */
+    cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x23, 0xf0, 0xf4), CPU_EXIT_HALT);
+    cr_expect_eq(guest.cpu->dr[6], 0xffffefff);
+    guest.cpu->gpr[REG_RAX] = BIT(32);
+    cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x23, 0xf8, 0xf4), CPU_EXIT_HALT);
+    cr_expect_eq(guest_vector(&guest), VECTOR_GP);
+    cr_assert(cpu_write_cr4(guest.cpu, CR4_PAE | CR4_DE));
+    /* mov rax, dr4 */
+    cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x21, 0xe0, 0xf4), CPU_EXIT_HALT);
+    cr_expect_eq(guest_vector(&guest), VECTOR_UD);
+}
+
+Test(system, invpcid_checks_its_descriptor)
+{
+    static const struct {
+        uint64_t type, pcid, address;
+        bool valid;
+    } cases[] = {{0, 0, 0x1000, true},  {3, 0, 0, true}, {4, 0, 0, false},
+                 {0, 1, 0x1000, false}, {2, 1, 0, true}, {0, 0, BIT(47), false},
+                 {1, BIT(12), 0, false}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        guest_enter_long(&guest, 0);
+        guest.cpu->gpr[REG_RAX] = cases[i].type;
+        guest.cpu->gpr[REG_RBX] = GUEST_DATA;
+        guest_write(&guest, GUEST_DATA, cases[i].pcid, 8);
+        guest_write(&guest, GUEST_DATA + 8, cases[i].address, 8);
+        /* invpcid rax, [rbx]; hlt */
+        cr_assert_eq(GUEST_RUN(&guest, 0x66, 0x0f, 0x38, 0x82, 0x03, 0xf4), CPU_EXIT_HALT);
+        cr_expect_eq(guest_vector(&guest), cases[i].valid ? -1 : VECTOR_GP, "%zu", i);
+    }
+}
+
+static int one_interrupt(void *opaque)
+{
+    struct cpu *cpu = opaque;
+    cpu_clear_request(cpu, CPU_REQUEST_INTR);
+    return 0x40;
+}
+
+Test(system, interrupts_wait_for_the_shadow)
+{
+    static const struct intc_ops ops = {.acknowledge = one_interrupt};
+    guest_enter_long(&guest, 0);
+    guest.cpu->intc = (struct intc){&ops, guest.cpu};
+    cpu_request(guest.cpu, CPU_REQUEST_INTR);
+    /* sti; inc rax; inc rax; hlt */
+    cr_assert_eq(GUEST_RUN(&guest, 0xfb, 0x48, 0xff, 0xc0, 0x48, 0xff, 0xc0, 0xf4), CPU_EXIT_HALT);
+    cr_assert_eq(guest_vector(&guest), 0x40);
+    cr_expect_eq(guest.cpu->gpr[REG_RAX], 1);
+    cr_expect_eq(guest_stack(&guest, 0, 8), GUEST_CODE + 4);
+
+    guest_enter_long(&guest, 0);
+    guest.cpu->rflags |= FLAG_IF;
+    guest.cpu->gpr[REG_RAX] = SEL_DATA;
+    guest.cpu->gpr[REG_RDX] = 0x80;
+    guest.cpu->gpr[REG_RCX] = 1;
+    cpu_request(guest.cpu, CPU_REQUEST_INTR);
+    guest.cpu->interrupt_shadow = true;
+    /* mov ss, eax renews the shadow; inc rcx; then the interrupt */
+    cr_assert_eq(GUEST_RUN(&guest, 0x8e, 0xd0, 0x48, 0xff, 0xc1, 0xf4), CPU_EXIT_HALT);
+    cr_assert_eq(guest_vector(&guest), 0x40);
+    cr_expect_eq(guest.cpu->gpr[REG_RCX], 2);
+}
+
+Test(system, string_ports_let_interrupts_in)
+{
+    static const struct intc_ops ops = {.acknowledge = one_interrupt};
+    struct port port = {{0}, 0};
+    map_port(&port);
+    guest_enter_long(&guest, 0);
+    guest.cpu->intc = (struct intc){&ops, guest.cpu};
+    guest.cpu->gpr[REG_RDX] = 0x80;
+    guest.cpu->gpr[REG_RCX] = 4;
+    guest.cpu->gpr[REG_RDI] = GUEST_DATA;
+    cpu_request(guest.cpu, CPU_REQUEST_INTR);
+    /* sti; rep insb */
+    cr_assert_eq(GUEST_RUN(&guest, 0xfb, 0xf3, 0x6c), CPU_EXIT_HALT);
+    cr_assert_eq(guest_vector(&guest), 0x40);
+    cr_expect_eq(guest.cpu->gpr[REG_RCX], 3, "after one iteration");
+    cr_expect_eq(guest_stack(&guest, 0, 8), GUEST_CODE + 1);
 }
