@@ -43,26 +43,49 @@ static unsigned generate_prefixes(struct random *random, enum dec_mode mode, uin
     return length;
 }
 
+/* Three-byte VEX with R, X and B inverted, mostly of the maps and opcodes that work on general
+ * registers. */
+static void generate_vex(struct random *random, enum dec_mode mode, uint8_t *code)
+{
+    code[0] = 0xc4;
+    code[1] = (code[1] & 0xe0) | (1 + random_below(random, 3));
+    if (mode != DEC_MODE_64)
+        code[1] |= 0xc0;
+    if (random_chance(random, 90)) {
+        code[1] |= 2;
+        code[2] &= 0xfb; /* VEX.L clear */
+        code[3] = 0xf0 | (code[3] & 7);
+    }
+    if (random_chance(random, 25)) { /* RORX: no VEX.vvvv */
+        code[1] |= 3;
+        code[2] |= 0x7b;
+        code[3] = 0xf0;
+    }
+}
+
 void generate_code(struct random *random, enum dec_mode mode, uint8_t code[DEC_MAX_LENGTH])
 {
+    /* In the map 0F: what has few opcodes, or needs a prefix, or another value in ModRM.reg. */
+    static const uint8_t rare[] = {0x0d, 0x18, 0x1e, 0xae, 0xb8, 0xbc, 0xbd, 0xc7};
     for (unsigned i = 0; i < DEC_MAX_LENGTH; i++)
         code[i] = random_byte(random);
     unsigned kind = random_below(random, 100);
-    if (kind < 12) { /* VEX: inverted R, X, B; map 1 to 3 */
-        code[0] = 0xc4;
-        code[1] = (code[1] & 0xe0) | (1 + random_below(random, 3));
-        if (mode != DEC_MODE_64)
-            code[1] |= 0xc0;
+    if (kind < 20) {
+        generate_vex(random, mode, code);
         return;
     }
     unsigned length = generate_prefixes(random, mode, code);
-    if (kind < 55)
+    if (kind < 50)
         return;
+    if (kind > 90 && random_chance(random, 50))
+        code[length++] = 0xf3;
     code[length++] = 0x0f;
-    if (kind > 85)
-        code[length++] = kind > 90 ? 0x38 : 0x3a;
-    if (kind > 94) /* where the integer instructions of the map are */
+    if (kind > 90) {
+        code[length] = rare[random_below(random, ARRAY_SIZE(rare))];
+    } else if (kind > 80) {
+        code[length++] = 0x38;
         code[length] |= 0xf0;
+    }
 }
 
 /* An address for a datum of size bytes. */

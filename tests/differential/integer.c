@@ -169,7 +169,7 @@ static void run_mode(struct test *test, enum dec_mode mode, unsigned count)
     for (unsigned done = 0; done < count;) {
         if (done % REFRESH_INTERVAL == 0)
             refresh_memory(test);
-        if (!generate_sample(test, mode, count / 40 + 1, &sample))
+        if (!generate_sample(test, mode, count / 60 + 1, &sample))
             continue;
         compare(test, &sample, mode);
         done++;
