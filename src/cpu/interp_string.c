@@ -180,7 +180,7 @@ static ALWAYS_INLINE bool repeat_turn(struct cpu *cpu, const struct string *stri
                                       element_fn *element, run_fn *run, bool compares, bool zero,
                                       uint64_t *rflags, unsigned size)
 {
-    bool step = cpu->mode & MODE_STEP;
+    bool step = cpu->rflags & FLAG_TF;
     uint64_t done = step ? 0 : run(cpu, string, size);
     if (done) {
         index_add(cpu, string, REG_RCX, -done);
@@ -217,7 +217,7 @@ static ALWAYS_INLINE void string_op(struct cpu *cpu, const struct dec_insn *insn
     uint64_t rflags = cpu->rflags;
     while (repeat_turn(cpu, &string, element, run, compares, zero, &rflags, size)) {
         /* Let interrupts and single-step traps in; the instruction goes on where it left off. */
-        if ((cpu->mode & MODE_STEP) || atomic_load_explicit(&cpu->requests, memory_order_relaxed)) {
+        if ((cpu->rflags & FLAG_TF) || atomic_load_explicit(&cpu->requests, memory_order_relaxed)) {
             cpu->next_rip = cpu->rip;
             cpu->leave = 1;
             return;

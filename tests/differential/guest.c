@@ -139,11 +139,9 @@ static void load_state(struct guest *guest, const struct diff_run *run, const st
     struct cpu *cpu = guest->cpu;
     memcpy(cpu->gpr, in->gpr, sizeof(cpu->gpr));
     cpu->rip = in->rip;
-    cpu->rflags = in->rflags;
     set_segments(guest, run->mode);
+    cpu->rflags = in->rflags | (run->step ? FLAG_TF : 0);
     cpu_update_mode(cpu);
-    if (run->step)
-        cpu->mode |= MODE_STEP; /* without TF, which would be seen: strings look at the mode only */
     if (in->has_vectors) {
         memcpy(cpu->vec, in->vec, sizeof(cpu->vec));
         cpu->mxcsr = in->mxcsr;
