@@ -102,7 +102,11 @@ void system_popf(struct cpu *cpu, const struct interp_insn *in)
         flags &= ~(uint64_t)(FLAG_RF | FLAG_VIF | FLAG_VIP);
     }
     cpu_drop(cpu, size);
-    cpu_write_flags(cpu, flags, mask);
+    uint64_t changed = (cpu->rflags ^ flags) & mask;
+    if (changed & (FLAG_TF | FLAG_IF | FLAG_AC | FLAG_RF | FLAG_VIF))
+        cpu_write_flags(cpu, flags, mask);
+    else /* nothing that the mode or interrupts depend on */
+        cpu->rflags ^= changed;
 }
 
 /* Whether the TSS sends INT vector of virtual-8086 code to that code's own IVT (SDM vol. 3,

@@ -14,4 +14,9 @@
 
 #define APIC_BASE_ENABLE BIT(11)
 
+/* IA32_MTRR_DEF_TYPE and the valid bit of MTRR_PHYSMASKn. */
+#define MTRR_WRITE_BACK 6u
+#define MTRR_ENABLE BIT(11)
+#define MTRR_VALID BIT(11)
+
 #endif

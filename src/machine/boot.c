@@ -2,6 +2,7 @@
 
 #include "base/bits.h"
 #include "cpu/cpu.h"
+#include "cpu/msr.h"
 #include "machine/memory_map.h"
 #include "mmu/phys.h"
 
@@ -87,6 +88,15 @@ static void write_page_tables(struct phys_map *phys)
     }
 }
 
+/* As firmware leaves them: write-back, but for the devices' range below 4 GiB. */
+static void set_mtrrs(struct cpu *cpu)
+{
+    uint64_t range = HIGH_RAM_BASE - LOW_RAM_LIMIT;
+    cpu->msr.mtrr_def_type = MTRR_ENABLE | MTRR_WRITE_BACK;
+    cpu->msr.mtrr_phys_base[0] = LOW_RAM_LIMIT; /* uncacheable */
+    cpu->msr.mtrr_phys_mask[0] = (BIT(cpu->model->physical_bits) - range) | MTRR_VALID;
+}
+
 void boot_enter(struct cpu *cpu, struct phys_map *phys, const struct boot_entry *entry)
 {
     uint16_t code = ATTR_CODE | SEGATTR_G | (entry->long_mode ? SEGATTR_L : SEGATTR_DB);
@@ -108,6 +118,7 @@ void boot_enter(struct cpu *cpu, struct phys_map *phys, const struct boot_entry 
         cpu->msr.efer = EFER_LME | EFER_LMA;
         cpu->cr0 |= CR0_PG;
     }
+    set_mtrrs(cpu);
     cpu->rflags = FLAGS_FIXED;
     cpu->rip = entry->rip;
     cpu->gpr[REG_RAX] = entry->rax;
