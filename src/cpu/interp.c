@@ -4,6 +4,7 @@
 #include "base/trace.h"
 #include "cpu/blocks.h"
 #include "cpu/cpu.h"
+#include "cpu/debug.h"
 #include "cpu/exception.h"
 #include "mmu/phys.h"
 
@@ -17,6 +18,7 @@ struct interp {
     const struct block *running; /* for the count of instructions up to a fault */
     uint64_t started;            /* its RIP */
     bool tracing;                /* every instruction: TRACE_INSN */
+    bool careful;                /* that, or a debugger has breakpoints */
     unsigned recent_next;
     uint64_t recent[INTERP_RECENT];
 };
@@ -220,6 +222,25 @@ static enum taken take_interrupt(struct cpu *cpu, uint32_t requests)
     return cpu_deliver_interrupt(cpu, (uint8_t)vector) ? TAKEN_EVENT : TAKEN_SHUTDOWN;
 }
 
+static bool is_stepping(const struct cpu *cpu)
+{
+    return cpu->debug && cpu->debug->stepping;
+}
+
+/* A watchpoint hit by the instruction of a step tells more than the step. */
+static enum cpu_exit debug_exit(struct cpu *cpu, enum debug_stop stop)
+{
+    cpu->debug->stop = cpu->debug->watches.hit ? DEBUG_STOP_WATCH : stop;
+    cpu_clear_request(cpu, CPU_REQUEST_DEBUG);
+    return CPU_EXIT_DEBUG;
+}
+
+/* Else a debugger's step would end in whatever handler is due. */
+static bool holds_interrupts(const struct cpu *cpu)
+{
+    return is_stepping(cpu) && !cpu->halted;
+}
+
 /* Between blocks: what cannot wait. False: leave the run loop with *exit. */
 static bool attend(struct cpu *cpu, enum cpu_exit *exit)
 {
@@ -227,6 +248,10 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
     if (requests & CPU_REQUEST_CODE) {
         cpu_clear_request(cpu, CPU_REQUEST_CODE);
         blocks_drop_written(cpu, &cpu->interp->blocks);
+    }
+    if (requests & CPU_REQUEST_DEBUG) {
+        *exit = debug_exit(cpu, DEBUG_STOP_WATCH);
+        return false;
     }
     if (requests & CPU_REQUEST_EXIT) {
         cpu_clear_request(cpu, CPU_REQUEST_EXIT);
@@ -237,7 +262,7 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
         cpu_clear_request(cpu, CPU_REQUEST_INIT);
         cpu_init_signal(cpu);
     }
-    if (take_interrupt(cpu, requests) == TAKEN_SHUTDOWN) {
+    if (!holds_interrupts(cpu) && take_interrupt(cpu, requests) == TAKEN_SHUTDOWN) {
         *exit = CPU_EXIT_SHUTDOWN;
         return false;
     }
@@ -256,7 +281,31 @@ static bool needs_attention(struct cpu *cpu)
 
 static bool needs_step(const struct cpu *cpu)
 {
-    return cpu->mode & MODE_STEP || cpu->interrupt_shadow || cpu->interp->tracing;
+    return cpu->mode & MODE_STEP || cpu->interrupt_shadow || cpu->interp->careful;
+}
+
+/* What needs_step() asks for. Blocks without a breakpoint run whole. False: leave the run loop for
+ * the debugger. */
+static bool run_carefully(struct cpu *cpu)
+{
+    const struct debug *debug = cpu->debug;
+    if (debug && !debug->stepping && debug_breaks_in(debug, linear_rip(cpu), 1)) {
+        debug_exit(cpu, DEBUG_STOP_BREAK);
+        return false;
+    }
+    if (debug && !cpu->interp->tracing && !(cpu->mode & MODE_STEP) && !cpu->interrupt_shadow) {
+        const struct block *block = next_block(cpu);
+        if (fits_code_segment(cpu, block->length) &&
+            !debug_breaks_in(debug, linear_rip(cpu), block->length)) {
+            run_block(cpu, block);
+            return true;
+        }
+    }
+    step(cpu);
+    if (!is_stepping(cpu))
+        return true;
+    debug_exit(cpu, DEBUG_STOP_STEP);
+    return false;
 }
 
 /* Not inlined into cpu_run(): setjmp() would keep every variable out of registers. */
@@ -267,7 +316,8 @@ static __attribute__((noinline)) enum cpu_exit run_loop(struct cpu *cpu)
         if (UNLIKELY(needs_attention(cpu)) && !attend(cpu, &exit))
             return exit;
         if (UNLIKELY(needs_step(cpu))) {
-            step(cpu);
+            if (!run_carefully(cpu))
+                return CPU_EXIT_DEBUG;
             continue;
         }
         const struct block *block = next_block(cpu);
@@ -281,11 +331,14 @@ static __attribute__((noinline)) enum cpu_exit run_loop(struct cpu *cpu)
 enum cpu_exit cpu_run(struct cpu *cpu)
 {
     cpu->interp->tracing = cpu->trace->mask & TRACE_INSN;
+    cpu->interp->careful = cpu->interp->tracing || (cpu->debug && cpu->debug->count);
     cpu->interp->running = NULL;
     if (setjmp(cpu->fault)) {
         count_until_fault(cpu);
         if (!cpu_deliver_exception(cpu))
             return CPU_EXIT_SHUTDOWN;
+        if (is_stepping(cpu))
+            return debug_exit(cpu, DEBUG_STOP_STEP);
     }
     return run_loop(cpu);
 }

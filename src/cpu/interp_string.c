@@ -174,8 +174,8 @@ static ALWAYS_INLINE uint64_t no_run(struct cpu *cpu, const struct string *strin
     return 0;
 }
 
-/* One element, or up to a page, or up to ELEMENTS_PER_TURN elements; false when the repetition is
- * over. REPE and REPNE of CMPS and SCAS go on while ZF is `zero`. */
+/* Up to a page, or up to ELEMENTS_PER_TURN elements, or one where it may stop the CPU; false when
+ * the repetition is over. REPE and REPNE of CMPS and SCAS go on while ZF is `zero`. */
 static ALWAYS_INLINE bool repeat_turn(struct cpu *cpu, const struct string *string,
                                       element_fn *element, run_fn *run, bool compares, bool zero,
                                       uint64_t *rflags, unsigned size)
@@ -186,7 +186,7 @@ static ALWAYS_INLINE bool repeat_turn(struct cpu *cpu, const struct string *stri
         index_add(cpu, string, REG_RCX, -done);
         return index_read(cpu, string, REG_RCX) != 0;
     }
-    for (unsigned i = step ? 1 : ELEMENTS_PER_TURN; i > 0; i--) {
+    for (unsigned i = step || cpu->watches ? 1 : ELEMENTS_PER_TURN; i > 0; i--) {
         element(cpu, string, rflags, size);
         index_add(cpu, string, REG_RCX, -1ull);
         if (!index_read(cpu, string, REG_RCX))

@@ -1,6 +1,7 @@
 /* The mode word, from the state it sums up. */
 #include "base/bits.h"
 #include "cpu/cpu.h"
+#include "cpu/debug.h"
 #include "cpu/segment.h"
 #include "mmu/mmu.h"
 
@@ -92,7 +93,8 @@ void cpu_update_mode(struct cpu *cpu)
         mode |= MODE_VM86;
     if (cpu->cr0 & CR0_PG)
         mode |= MODE_PAGING;
-    if (cpu->rflags & (FLAG_TF | FLAG_RF) || code_breakpoint_armed(cpu->dr[7]))
+    if (cpu->rflags & (FLAG_TF | FLAG_RF) || code_breakpoint_armed(cpu->dr[7]) ||
+        (cpu->debug && cpu->debug->stepping))
         mode |= MODE_STEP;
     if (cpu->cr4 & CR4_UMIP && cpu->cpl == 3)
         mode |= MODE_UMIP;

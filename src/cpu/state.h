@@ -15,10 +15,12 @@
 
 struct bus;
 struct clock;
+struct debug;
 struct phys_map;
 struct interp;
 struct stubs;
 struct trace;
+struct watch_set;
 
 /* RFLAGS. */
 #define FLAG_CF (1u << 0)
@@ -163,7 +165,8 @@ enum mode_bits {
     MODE_FLAT = 1 << 11,    /* DS, ES, SS: base 0, no limit to check */
     MODE_FLAT_CS = 1 << 12, /* CS likewise; always in 64-bit mode */
     MODE_PAGING = 1 << 13,
-    MODE_STEP = 1 << 14,      /* TF, RF or armed code breakpoints: one instruction at a time */
+    MODE_STEP = 1 << 14,      /* TF, RF, armed code breakpoints, a debugger's step: one instruction
+                                 at a time */
     MODE_X87_TRAP = 1 << 15,  /* CR0.EM or CR0.TS: x87 instructions raise #NM */
     MODE_MMX_TRAP = 1 << 16,  /* CR0.TS: MMX, SSE, AVX raise #NM */
     MODE_MMX_UD = 1 << 17,    /* CR0.EM: MMX and SSE are #UD */
@@ -182,7 +185,8 @@ enum cpu_request {
     CPU_REQUEST_INIT = 1 << 2,
     CPU_REQUEST_EXIT = 1 << 3, /* return from cpu_run() to the vCPU thread */
     CPU_REQUEST_SMI = 1 << 4,
-    CPU_REQUEST_CODE = 1 << 5, /* decoded code was overwritten: drop it */
+    CPU_REQUEST_CODE = 1 << 5,  /* decoded code was overwritten: drop it */
+    CPU_REQUEST_DEBUG = 1 << 6, /* a watchpoint was hit: return from cpu_run() */
 };
 
 /* What stopped the guest for good, or made cpu_run() return. */
@@ -190,6 +194,7 @@ enum cpu_exit {
     CPU_EXIT_REQUEST,  /* CPU_REQUEST_EXIT was taken (and cleared) */
     CPU_EXIT_HALT,     /* halted; a request will wake it */
     CPU_EXIT_SHUTDOWN, /* triple fault */
+    CPU_EXIT_DEBUG,    /* for the debugger: see cpu/debug.h */
 };
 
 /* An exception on its way to delivery. */
@@ -248,6 +253,8 @@ struct cpu {
     struct clock *clock;
     struct intc intc;
     struct trace *trace;
+    struct debug *debug;       /* an attached debugger's wishes, or NULL */
+    struct watch_set *watches; /* those among them that the MMU minds, or NULL */
     struct cpu_stats stats;
 };
 

@@ -16,8 +16,11 @@ struct vcpu {
     vcpu_stopped_fn *stopped;
     void *opaque;
     pthread_t thread;
-    pthread_mutex_t lock; /* guards the wait for work; taken last, after the bus lock */
+    pthread_mutex_t lock; /* guards the waits and what follows; taken last, after the bus lock */
     pthread_cond_t work;
+    pthread_cond_t rest; /* resting has become true */
+    bool held;           /* the CPU is not to run */
+    bool resting;        /* nor does it: the thread waits for release, or has ended */
 };
 
 void vcpu_init(struct vcpu *vcpu);
@@ -28,6 +31,14 @@ void vcpu_attach(struct vcpu *vcpu, struct cpu *cpu);
 bool vcpu_start(struct vcpu *vcpu, vcpu_stopped_fn *stopped, void *opaque, struct error *error);
 /* Waits for the thread's end, which `stopped` decides. */
 void vcpu_join(struct vcpu *vcpu);
+
+/* Keeps the CPU from running: from now on if the thread has not started, else when it next leaves
+ * the guest, which it does soon. Any thread. */
+void vcpu_hold(struct vcpu *vcpu);
+/* Waits until the CPU does not run, so that struct cpu can be touched until the release. Any thread
+ * but the vCPU's, held and started, without the bus lock: the vCPU may wait for it. */
+void vcpu_wait_held(struct vcpu *vcpu);
+void vcpu_release(struct vcpu *vcpu);
 
 /* Makes or clears a request and wakes the CPU if it is halted; any thread. */
 void vcpu_request(struct vcpu *vcpu, enum cpu_request request, bool on);

@@ -5,6 +5,7 @@
 #include "cpu/state.h"
 #include "mmu/bank.h"
 #include "mmu/phys.h"
+#include "mmu/watch.h"
 
 /* Part of an access, within one page. */
 struct part {
@@ -41,7 +42,8 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
     part->rom = region->kind == PHYS_ROM;
     part->code = phys_page_has_code(cpu->phys, walk.gpa);
     uint8_t *page = part->host - (part->va & ~PAGE_MASK);
-    tlb_fill(bank, view, part->va, &walk, page, walk.writable && !part->rom && !part->code);
+    if (LIKELY(!cpu->watches || !watch_in_page(cpu->watches, part->va)))
+        tlb_fill(bank, view, part->va, &walk, page, walk.writable && !part->rom && !part->code);
     return MMU_OK;
 }
 
@@ -74,6 +76,13 @@ static enum mmu_status translate_parts(struct cpu *cpu, enum tlb_view view, enum
     return MMU_OK;
 }
 
+static void note_access(struct cpu *cpu, const struct part part[2], unsigned count,
+                        enum watch_kind kind)
+{
+    for (unsigned i = 0; i < count; i++)
+        watch_access(cpu, part[i].va, part[i].size, kind);
+}
+
 static unsigned device_chunk(unsigned size)
 {
     return size < 8 ? size : 8;
@@ -87,6 +96,8 @@ enum mmu_status mmu_read(struct cpu *cpu, enum tlb_view view, gva_t va, void *da
     enum mmu_status status = translate_parts(cpu, view, MMU_READ, va, size, part, &count, fault);
     if (status != MMU_OK)
         return status;
+    if (UNLIKELY(cpu->watches))
+        note_access(cpu, part, count, WATCH_READ);
     uint8_t *out = data;
     for (unsigned i = 0; i < count; out += part[i++].size) {
         if (part[i].host) {
@@ -131,6 +142,8 @@ enum mmu_status mmu_write(struct cpu *cpu, enum tlb_view view, gva_t va, const v
     enum mmu_status status = translate_parts(cpu, view, MMU_WRITE, va, size, part, &count, fault);
     if (status != MMU_OK)
         return status;
+    if (UNLIKELY(cpu->watches))
+        note_access(cpu, part, count, WATCH_WRITE);
     const uint8_t *in = data;
     for (unsigned i = 0; i < count; in += part[i++].size)
         write_part(cpu, &part[i], in);
