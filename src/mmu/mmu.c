@@ -40,7 +40,7 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
         return MMU_OK;
     part->host = region->host + (walk.gpa - region->base);
     part->rom = region->kind == PHYS_ROM;
-    part->code = phys_page_has_code(cpu->phys, walk.gpa);
+    part->code = phys_region_has_code(region, walk.gpa);
     uint8_t *page = part->host - (part->va & ~PAGE_MASK);
     if (LIKELY(!cpu->watches || !watch_in_page(cpu->watches, part->va)))
         tlb_fill(bank, view, part->va, &walk, page, walk.writable && !part->rom && !part->code);

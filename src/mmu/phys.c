@@ -200,8 +200,8 @@ void phys_keep_code(struct phys_map *map, gpa_t page, uint64_t granules)
 
 bool phys_page_has_code(struct phys_map *map, gpa_t gpa)
 {
-    const uint64_t *bitmap = code_bitmap(map, gpa);
-    return bitmap && __atomic_load_n(bitmap, __ATOMIC_RELAXED);
+    const struct phys_region *region = phys_find(map, gpa);
+    return region && phys_region_has_code(region, gpa);
 }
 
 bool phys_code_written(struct phys_map *map, gpa_t gpa, unsigned size)

@@ -68,6 +68,13 @@ bool phys_page_has_code(struct phys_map *map, gpa_t gpa);
 bool phys_code_written(struct phys_map *map, gpa_t gpa, unsigned size);
 void phys_set_code_listener(struct phys_map *map, phys_code_written_fn *fn, void *opaque);
 
+/* As phys_page_has_code(), for who has the region of gpa already. */
+static inline bool phys_region_has_code(const struct phys_region *region, gpa_t gpa)
+{
+    return region->code &&
+           __atomic_load_n(&region->code[(gpa - region->base) >> PAGE_SHIFT], __ATOMIC_RELAXED);
+}
+
 /* The granules that [gpa, gpa + size), within a page, touches. */
 static inline uint64_t phys_granules(gpa_t gpa, unsigned size)
 {

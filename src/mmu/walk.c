@@ -30,8 +30,9 @@ struct request {
     enum mmu_access access;
     gva_t va;
     bool peek;
-    uint64_t rights;      /* ENTRY_RW and ENTRY_US: the AND over all levels */
-    uint64_t execute_off; /* ENTRY_XD: the OR over all levels */
+    uint64_t rights;                  /* ENTRY_RW and ENTRY_US: the AND over all levels */
+    uint64_t execute_off;             /* ENTRY_XD: the OR over all levels */
+    const struct phys_region *tables; /* where the last table was: likely the next one's too */
     struct walk *walk;
     struct mmu_fault *fault;
 };
@@ -46,14 +47,17 @@ struct slot {
     uint64_t value;
 };
 
-static struct slot slot_read(struct cpu *cpu, gpa_t gpa, unsigned size)
+static struct slot slot_read(struct request *request, gpa_t gpa, unsigned size)
 {
     struct slot slot = {.gpa = gpa, .size = size};
-    struct phys_region *region = phys_find(cpu->phys, gpa);
+    const struct phys_region *region = request->tables;
+    if (!region || gpa - region->base >= region->size)
+        region = phys_find(request->cpu->phys, gpa);
     if (!region) {
         slot.value = bytes_mask(size);
         return slot;
     }
+    request->tables = region;
     void *host = region->host + (gpa - region->base);
     slot.value = size == 8 ? __atomic_load_n((uint64_t *)host, __ATOMIC_ACQUIRE)
                            : __atomic_load_n((uint32_t *)host, __ATOMIC_ACQUIRE);
@@ -161,7 +165,7 @@ static enum step walk_32(struct request *request)
 {
     struct cpu *cpu = request->cpu;
     uint32_t va = (uint32_t)request->va;
-    struct slot pde = slot_read(cpu, (cpu->cr3 & 0xfffff000) | (va >> 22) << 2, 4);
+    struct slot pde = slot_read(request, (cpu->cr3 & 0xfffff000) | (va >> 22) << 2, 4);
     if (!(pde.value & ENTRY_P))
         return raise(request, 0);
     request->rights = pde.value;
@@ -175,39 +179,45 @@ static enum step walk_32(struct request *request)
     }
     if (!pass_through(request, &pde))
         return STEP_AGAIN;
-    struct slot pte = slot_read(cpu, (pde.value & 0xfffff000) | (va >> 12 & 0x3ff) << 2, 4);
+    struct slot pte = slot_read(request, (pde.value & 0xfffff000) | (va >> 12 & 0x3ff) << 2, 4);
     if (!(pte.value & ENTRY_P))
         return raise(request, 0);
     request->rights &= pte.value;
     return finish(request, &pte, pte.value & 0xfffff000, PAGE_SIZE);
 }
 
-static uint64_t reserved_bits(const struct cpu *cpu, unsigned level, bool large)
+/* Reserved in entries of every level (4.4, 4.5). */
+static uint64_t reserved_bits(const struct cpu *cpu)
 {
     uint64_t reserved = bits_get(~0ull, 0, 52) & ~(BIT(cpu->model->physical_bits) - 1);
     if (!(cpu->msr.efer & EFER_LMA))
         reserved |= bits_get(~0ull, 0, 63) & ~(BIT(52) - 1);
     if (!(cpu->msr.efer & EFER_NXE))
         reserved |= ENTRY_XD;
-    if (level == LEVEL_PML4)
-        reserved |= ENTRY_PS;
-    if (large)
-        reserved |= (BIT(12 + 9 * level) - 1) & ~(BIT(13) - 1);
     return reserved;
+}
+
+/* Further ones: the address bits below a large page's size, but for PAT; PS in a PML4E. */
+static uint64_t reserved_by_level(unsigned level, bool large)
+{
+    if (level == LEVEL_PML4)
+        return ENTRY_PS;
+    return large ? (BIT(12 + 9 * level) - 1) & ~(BIT(13) - 1) : 0;
 }
 
 /* PAE (4.4) below the PDPTEs, and 4-level paging (4.5): the same entries from `level` down. */
 static enum step walk_64(struct request *request, gpa_t table, unsigned level)
 {
     struct cpu *cpu = request->cpu;
+    const uint64_t reserved = reserved_bits(cpu);
     request->rights = ENTRY_RW | ENTRY_US;
     for (;; level--) {
         unsigned shift = 12 + 9 * level;
-        struct slot slot = slot_read(cpu, table | (request->va >> shift & 0x1ff) << 3, 8);
+        struct slot slot = slot_read(request, table | (request->va >> shift & 0x1ff) << 3, 8);
         if (!(slot.value & ENTRY_P))
             return raise(request, 0);
         bool large = slot.value & ENTRY_PS && (level == LEVEL_PD || level == LEVEL_PDPT);
-        if (slot.value & reserved_bits(cpu, level, large))
+        if (slot.value & (reserved | reserved_by_level(level, large)))
             return raise(request, PF_P | PF_RSVD);
         request->rights &= slot.value;
         request->execute_off |= slot.value & ENTRY_XD;
