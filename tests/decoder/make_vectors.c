@@ -23,7 +23,8 @@ struct maker {
     void *seen; /* a tsearch() tree of the forms printed */
     uint64_t differences;
     uint32_t variation;
-    bool addresses; /* every text is a form of its own */
+    bool every_text;     /* every text is a form of its own */
+    bool every_encoding; /* with its first two bytes */
 };
 
 static int compare_forms(const void *a, const void *b)
@@ -101,15 +102,21 @@ static bool try_mode(struct maker *maker, const struct candidate *candidate, enu
         maker->differences++;
         return false;
     }
-    if (result.status == DEC_OK && maker->addresses)
+    const uint8_t *bytes = candidate->bytes;
+    if (maker->every_encoding)
+        snprintf(form, sizeof(form), "%u %.90s %02x%02x", mode, result.ours, bytes[0], bytes[1]);
+    else if (result.status == DEC_OK && maker->every_text)
         snprintf(form, sizeof(form), "%u %.100s", mode, result.ours);
     else if (result.status == DEC_OK)
         name_form(&result, form, sizeof(form));
     else if (result.status == DEC_UNDEFINED)
         name_hole(candidate, mode, form, sizeof(form));
-    if ((result.status != DEC_OK && result.status != DEC_UNDEFINED) || !is_new(maker, form))
+    if (result.status != DEC_OK && result.status != DEC_UNDEFINED)
         return false;
-    line->spare = mode != DEC_MODE_64 && result.status == DEC_OK && is_vector_class(&result.insn);
+    if (!is_new(maker, form))
+        return false;
+    line->spare = mode != DEC_MODE_64 && result.status == DEC_OK && !maker->every_encoding &&
+                  is_vector_class(&result.insn);
     line->length = result.status == DEC_OK ? result.insn.length : 0;
     while (result.status != DEC_OK &&
            dec_decode(candidate->bytes, line->length, mode, &result.insn) == DEC_TRUNCATED)
@@ -257,6 +264,29 @@ static void walk_addresses(struct maker *maker)
     }
 }
 
+/* Prefixes in every order, redundant and contradicting, before opcodes to which they matter. */
+static void walk_prefixes(struct maker *maker)
+{
+    static const char *const prefixes[] = {
+        "\x66\x48", "\x48\x66", "\x66\xf3", "\xf3\x66", "\x66\xf2", "\xf2\xf3", "\xf3\xf2",
+        "\x65\x64", "\x64\x3e", "\x67\x66", "\x67\x48", "\x66\x66", "\xf3\x41", "\x41\xf3",
+    };
+    static const char *const opcodes[] = {
+        "\x90",     "\x98",     "\xab",         "\xe5",     "\x6d",     "\xcf",     "\x9c",
+        "\x8b\x07", "\xe3",     "\xff\x37",     "\x0f\x10", "\x0f\x6f", "\x0f\x7e", "\x0f\xbd",
+        "\x0f\xb8", "\x0f\x84", "\x0f\x38\xf1", "\x0f\xc7", "\x0f\xae", "\xc5\xf8",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++) {
+        for (size_t j = 0; j < ARRAY_SIZE(prefixes); j++) {
+            struct candidate candidate = {.length = 0};
+            add(&candidate, prefixes[j], strlen(prefixes[j]));
+            add(&candidate, opcodes[i], strlen(opcodes[i]));
+            try_with_tail(maker, candidate);
+        }
+    }
+}
+
 int main(void)
 {
     struct maker maker = {.seen = NULL};
@@ -265,10 +295,13 @@ int main(void)
         fprintf(stderr, "Capstone does not start\n");
         return 1;
     }
+    puts("# Written by make_vectors: the modes, the bytes, and the text or \"undefined\".");
     walk_legacy(&maker);
     walk_vex(&maker);
-    maker.addresses = true;
+    maker.every_text = true;
     walk_addresses(&maker);
+    maker.every_encoding = true;
+    walk_prefixes(&maker);
     oracle_close(&maker.oracle);
     tdestroy(maker.seen, free);
     if (maker.differences)

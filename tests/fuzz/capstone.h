@@ -33,4 +33,13 @@ void oracle_close(struct oracle *oracle);
 void oracle_compare(struct oracle *oracle, const uint8_t *bytes, size_t size, enum dec_mode mode,
                     struct comparison *result);
 
+/* Why the two differ, NULL where there is no reason; what oracle_compare() asks. */
+const char *oracle_explain(const struct comparison *result);
+
+/* How many legacy and REX prefixes the bytes start with. */
+size_t oracle_prefixes(const struct comparison *result);
+
+/* Whether word is one of the words of a list. */
+bool oracle_lists(const char *list, const char *word);
+
 #endif

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define MAX_BYTES 24
-#define ADDRESS 0x1000
 
 struct lead {
     uint8_t length;
@@ -47,6 +46,8 @@ static void check_insn(const struct comparison *result)
         fuzz_fail("op %u with %u operands", insn->op, insn->operand_count);
     for (size_t size = 0; size < insn->length; size++) {
         uint8_t *exact = malloc(size + 1); /* the sanitizer watches its end */
+        if (!exact)
+            return;
         memcpy(exact + 1, result->bytes, size);
         if (dec_decode(exact + 1, size, result->mode, &again) != DEC_TRUNCATED)
             fuzz_fail("%s: the first %zu bytes are not DEC_TRUNCATED", result->ours, size);
