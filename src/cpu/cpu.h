@@ -31,6 +31,11 @@ void cpu_init_signal(struct cpu *cpu);
  * CPU_EXIT_HALT; the caller waits for cpu_has_work(). */
 enum cpu_exit cpu_run(struct cpu *cpu);
 
+/* As cpu_run(), but returns CPU_EXIT_BUDGET after at most `turns` turns of the run loop, if nothing
+ * else ends it before. A turn is a block, a part of a repeated string instruction, or a fault: its
+ * work is bounded, so that the whole run's is, whatever the guest does. For tests and debuggers. */
+enum cpu_exit cpu_run_for(struct cpu *cpu, uint64_t turns);
+
 /* Whether a halted CPU would wake: a request is there that it can take. */
 bool cpu_has_work(const struct cpu *cpu);
 

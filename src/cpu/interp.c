@@ -19,6 +19,7 @@ struct interp {
     uint64_t started;            /* its RIP */
     bool tracing;                /* every instruction: TRACE_INSN */
     bool careful;                /* that, or a debugger has breakpoints */
+    uint64_t turns_left;         /* under CPU_REQUEST_COUNT */
     unsigned recent_next;
     uint64_t recent[INTERP_RECENT];
 };
@@ -258,6 +259,10 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
         *exit = CPU_EXIT_REQUEST;
         return false;
     }
+    if (requests & CPU_REQUEST_COUNT && !cpu->interp->turns_left--) {
+        *exit = CPU_EXIT_BUDGET;
+        return false;
+    }
     if (requests & CPU_REQUEST_INIT) {
         cpu_clear_request(cpu, CPU_REQUEST_INIT);
         cpu_init_signal(cpu);
@@ -341,4 +346,15 @@ enum cpu_exit cpu_run(struct cpu *cpu)
             return debug_exit(cpu, DEBUG_STOP_STEP);
     }
     return run_loop(cpu);
+}
+
+enum cpu_exit cpu_run_for(struct cpu *cpu, uint64_t turns)
+{
+    /* The standing request sends every turn through attend(), and ends string instructions early.
+     */
+    cpu->interp->turns_left = turns;
+    cpu_request(cpu, CPU_REQUEST_COUNT);
+    enum cpu_exit exit = cpu_run(cpu);
+    cpu_clear_request(cpu, CPU_REQUEST_COUNT);
+    return exit;
 }

@@ -187,6 +187,7 @@ enum cpu_request {
     CPU_REQUEST_SMI = 1 << 4,
     CPU_REQUEST_CODE = 1 << 5,  /* decoded code was overwritten: drop it */
     CPU_REQUEST_DEBUG = 1 << 6, /* a watchpoint was hit: return from cpu_run() */
+    CPU_REQUEST_COUNT = 1 << 7, /* cpu_run_for(): count the turns of the run loop */
 };
 
 /* What stopped the guest for good, or made cpu_run() return. */
@@ -195,6 +196,7 @@ enum cpu_exit {
     CPU_EXIT_HALT,     /* halted; a request will wake it */
     CPU_EXIT_SHUTDOWN, /* triple fault */
     CPU_EXIT_DEBUG,    /* for the debugger: see cpu/debug.h */
+    CPU_EXIT_BUDGET,   /* cpu_run_for() is over */
 };
 
 /* An exception on its way to delivery. */
