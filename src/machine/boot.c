@@ -30,8 +30,8 @@ static bool load_files(struct boot_files *files, struct error *error)
     return true;
 }
 
-static bool load_kernel(struct phys_map *phys, const struct boot_files *files,
-                        struct boot_entry *entry, struct error *error)
+bool boot_load_files(struct phys_map *phys, const struct boot_files *files,
+                     struct boot_entry *entry, struct error *error)
 {
     if (boot_is_linux(files))
         return boot_load_linux(phys, files, entry, error);
@@ -49,7 +49,7 @@ bool boot_load(struct phys_map *phys, const struct boot_config *config, struct b
                struct error *error)
 {
     struct boot_files files = {.config = config};
-    bool ok = load_files(&files, error) && load_kernel(phys, &files, entry, error);
+    bool ok = load_files(&files, error) && boot_load_files(phys, &files, entry, error);
     file_free(&files.kernel);
     file_free(&files.initrd);
     return ok;

@@ -41,6 +41,10 @@ struct boot_files {
     struct file_data kernel, initrd;
 };
 
+/* boot_load() with the files read already. */
+bool boot_load_files(struct phys_map *phys, const struct boot_files *files,
+                     struct boot_entry *entry, struct error *error);
+
 bool boot_is_linux(const struct boot_files *files);
 bool boot_load_linux(struct phys_map *phys, const struct boot_files *files,
                      struct boot_entry *entry, struct error *error);
