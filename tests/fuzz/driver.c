@@ -21,9 +21,15 @@ void fuzz_fail(const char *format, ...)
 
 #else
 
+#include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+/* An input that takes longer hangs. */
+#define HANG_SECONDS 120
 
 struct options {
     uint64_t seed;
@@ -56,10 +62,47 @@ void fuzz_fail(const char *format, ...)
         exit(1);
 }
 
+/* The sanitizers end with abort(), so that on_crash() sees their findings too. */
+const char *__asan_default_options(void);
+const char *__ubsan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+    return "abort_on_error=1";
+}
+
+const char *__ubsan_default_options(void)
+{
+    return "abort_on_error=1:print_stacktrace=1";
+}
+
+/* Keeps the input, to be run again by its file's name. */
+static void on_crash(int signal)
+{
+    static const char text[] = "the input is in ./crash-input\n";
+    int fd = open("crash-input", O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (fd >= 0 && write(fd, current.data, current.size) == (ssize_t)current.size)
+        (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+    raise(signal); /* SA_RESETHAND: now for good */
+}
+
+static void watch_crashes(void)
+{
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGALRM};
+    struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_RESETHAND};
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        struct sigaction before;
+        sigaction(signals[i], NULL, &before);
+        if (before.sa_handler == SIG_DFL) /* not the sanitizers' */
+            sigaction(signals[i], &action, NULL);
+    }
+}
+
 static void run(const uint8_t *data, size_t size)
 {
     current.data = data;
     current.size = size;
+    alarm(HANG_SECONDS);
     LLVMFuzzerTestOneInput(data, size);
 }
 
@@ -151,6 +194,7 @@ int main(int argc, char **argv)
 
     parse(argc, argv, &options);
     current.keep_going = options.keep_going;
+    watch_crashes();
     if (optind < argc) {
         for (int i = optind; i < argc; i++)
             read &= run_file(argv[i]);

@@ -1,248 +1,219 @@
-/* The CPU on random code, in every mode, with tables that the code can overwrite. Whatever a guest
- * does, the emulator lives, comes back when asked, and its state stays consistent. */
-#include "fuzz.h"
-
+/* The processor on random code, on the real board without character devices: in all modes, with
+ * tables and registers that make sense and some that do not. What must hold: nothing crashes or
+ * hangs, nothing of the host is touched, and the state stays one that a processor can be in.
+ *
+ * The input is a seed for everything, so that any is a good one. */
 #include "base/bits.h"
 #include "base/trace.h"
 #include "bus/bus.h"
 #include "bus/clock.h"
 #include "cpu/cpu.h"
-#include "cpu/segment.h"
+#include "fuzz.h"
+#include "machine/board.h"
+#include "machine/memory_map.h"
 #include "mmu/phys.h"
+#include "random_code.h"
+#include "random_guest.h"
 
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
-#include <time.h>
+#include <stdlib.h>
+#include <string.h>
 
-enum layout {
-    GDT = 0x1000,
-    IDT = 0x2000,
-    TSS = 0x3000,
-    PAGES = 0x4000,
-    CODE = 0x8000,
-    DATA = 0xc000,
-    STACK = 0xf000,
-    RAM = 0x400000,
-    GDT_ENTRIES = 32,
-};
+#define LIVES 8   /* states that one guest is put into */
+#define SLICES 20 /* of a life, with time in between */
+#define TURNS 40
 
-enum start {
-    START_REAL,
-    START_VM86,
-    START_16,
-    START_32,
-    START_USER32,
-    START_64,
-    START_USER64,
-    STARTS
-};
-
-#define SLICE_NS 1000000 /* how long code that never halts may run */
-
-/* Ends the run after a slice, unless it has ended by itself. */
-struct watch {
+struct machine {
+    struct random random;
+    struct bus *bus;
+    struct clock *clock;
+    struct phys_map *phys;
+    struct board *board;
     struct cpu *cpu;
-    sem_t done;
+    struct cpu_model model;
+    struct trace trace;
+    bool reset;
 };
 
-static void *watch_run(void *opaque)
+static void request_reset(void *opaque)
 {
-    struct watch *watch = opaque;
-    struct timespec deadline;
-    clock_gettime(CLOCK_REALTIME, &deadline);
-    deadline.tv_nsec += SLICE_NS;
-    if (deadline.tv_nsec >= 1000000000) {
-        deadline.tv_nsec -= 1000000000;
-        deadline.tv_sec++;
-    }
-    if (sem_timedwait(&watch->done, &deadline))
-        cpu_request(watch->cpu, CPU_REQUEST_EXIT);
-    return NULL;
+    struct machine *machine = opaque;
+    machine->reset = true;
+    cpu_request(machine->cpu, CPU_REQUEST_EXIT);
 }
 
-static uint64_t mix(uint64_t *state)
+static void debug_exit(void *opaque, unsigned status)
 {
-    *state += 0x9e3779b97f4a7c15;
-    uint64_t z = *state;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
+    (void)status;
+    request_reset(opaque);
 }
 
-static void put(struct phys_map *phys, gpa_t address, uint64_t value)
+static uint64_t tsc(void *opaque)
 {
-    phys_write(phys, address, &value, 8);
+    return cpu_tsc(((struct machine *)opaque)->cpu);
 }
 
-/* Flat segments first, so that the selectors below fit; then whatever the seed makes. */
-static void write_tables(struct phys_map *phys, uint64_t seed, bool is_long)
+/* The CPU's pins, as inputs of an irq_line: enum cpu_request. */
+static void set_pin(void *opaque, unsigned input, bool level)
 {
-    static const uint64_t fixed[] = {
-        0,
-        0x00af9b000000ffff, /* 08: 64-bit code */
-        0x00cf93000000ffff, /* 10: data */
-        0x00cffb000000ffff, /* 18: 32-bit user code */
-        0x00cff3000000ffff, /* 20: user data */
-        0x00affb000000ffff, /* 28: 64-bit user code */
-        0x00cf9b000000ffff, /* 30: 32-bit code */
-        0x00008b0030000067, /* 38: TSS */
-        0,
-        0x00009b000000ffff, /* 48: 16-bit code */
-        0x000093000000ffff, /* 50: 16-bit data */
-        0x0000890038000067, /* 58: TSS */
-        0x0000ec0000308000, /* 60: call gate */
-        0,
-        0x0000850000580000, /* 70: task gate */
-    };
-    for (unsigned i = 0; i < GDT_ENTRIES; i++)
-        put(phys, GDT + 8 * i, i < ARRAY_SIZE(fixed) ? fixed[i] : mix(&seed));
-    for (unsigned i = 0; i < 64; i++) {
-        uint64_t handler = CODE + (mix(&seed) & 0x3f);
-        uint64_t type = mix(&seed) % 8 == 0 ? 0x85 : 0x8e | (mix(&seed) & 0x61);
-        uint64_t selector = is_long ? 0x08 : type == 0x85 ? 0x58 : 0x30;
-        uint64_t low = handler | selector << 16 | type << 40;
-        put(phys, IDT + i * (is_long ? 16 : 8), low);
-        if (is_long)
-            put(phys, IDT + i * 16 + 8, 0);
-        put(phys, 8ull * i, handler | (uint64_t)handler << 32); /* the IVT */
-    }
-    for (unsigned i = 0; i < 26; i++) {
-        put(phys, TSS + 4 * i, is_long ? STACK : 0x10);
-        put(phys, 0x3800 + 4 * i, i == 19 ? 0x30 : 0x10);
-    }
-    put(phys, TSS + 4, is_long ? STACK : 0x1000000000ull | STACK);
-    put(phys, PAGES, (PAGES + 0x1000) | 7);
-    put(phys, PAGES + 0x1000, (PAGES + 0x2000) | 7);
-    put(phys, PAGES + 0x2000, 0x87);
-    put(phys, PAGES + 0x2008, mix(&seed) & 1 ? 0x200087 : 0);
-}
-
-static struct segment flat(uint16_t selector, uint16_t attributes)
-{
-    return (struct segment){.selector = selector, .attributes = attributes, .limit = 0xffffffff};
-}
-
-static void enter(struct cpu *cpu, enum start start)
-{
-    bool user = start == START_USER32 || start == START_USER64 || start == START_VM86;
-    uint16_t dpl = user ? 0x60 : 0;
-    cpu->gdtr = (struct table_register){.base = GDT, .limit = 8 * GDT_ENTRIES - 1};
-    cpu->seg[SEG_CS].base = 0;
-    cpu->seg[SEG_CS].selector = 0;
-    if (start == START_REAL) {
-        cpu->idtr = (struct table_register){.base = 0, .limit = 0x1ff};
+    struct machine *machine = opaque;
+    if (!machine->cpu)
         return;
-    }
-    cpu->idtr = (struct table_register){.base = IDT, .limit = 0x3ff};
-    cpu->tr = (struct segment){.selector = 0x38, .attributes = 0x8b, .limit = 0x67, .base = TSS};
-    cpu->cr0 = CR0_PE | CR0_ET | CR0_NE;
-    cpu->cpl = user ? 3 : 0;
-    for (unsigned i = 0; i < 6; i++)
-        cpu->seg[i] = flat(user ? 0x23 : 0x10, 0xc093 | dpl);
-    switch (start) {
-    case START_VM86:
-        for (unsigned i = 0; i < 6; i++)
-            cpu->seg[i] = (struct segment){.attributes = 0xf3, .limit = 0xffff};
-        cpu->rflags |= FLAG_VM;
-        break;
-    case START_16:
-        cpu->seg[SEG_CS] = (struct segment){.selector = 0x48, .attributes = 0x9b, .limit = 0xffff};
-        break;
-    case START_32:
-    case START_USER32:
-        cpu->seg[SEG_CS] = flat(user ? 0x1b : 0x30, 0xc09b | dpl);
-        break;
-    default:
-        cpu->seg[SEG_CS] = flat(user ? 0x2b : 0x08, 0xa09b | dpl);
-        cpu->cr3 = PAGES;
-        cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXSAVE | CR4_FSGSBASE;
-        cpu->cr0 |= CR0_PG | CR0_WP;
-        cpu->msr.efer = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE;
-        cpu->msr.star = 0x0018000800000000;
-        cpu->msr.lstar = CODE;
-        break;
-    }
+    if (level)
+        cpu_request(machine->cpu, (enum cpu_request)input);
+    else if (input == CPU_REQUEST_INTR)
+        cpu_clear_request(machine->cpu, (enum cpu_request)input);
 }
 
-static void set_registers(struct cpu *cpu, uint64_t seed)
+static void must(bool ok, const struct error *error)
 {
-    static const uint64_t interesting[] = {0,       1,    GDT,   IDT,  TSS,        PAGES,
-                                           CODE,    DATA, STACK, 0x10, 0x23,       0xffff,
-                                           RAM - 3, 0x30, 0x58,  0x60, 0x7fffffff, ~0ull};
-    for (unsigned i = 0; i < 16; i++)
-        cpu->gpr[i] =
-            mix(&seed) % 4 ? interesting[mix(&seed) % ARRAY_SIZE(interesting)] : mix(&seed);
-    cpu->gpr[REG_RSP] = STACK - 64;
-    cpu->rflags |= mix(&seed) & (FLAG_IOPL | FLAGS_STATUS | FLAG_DF | FLAG_NT | FLAG_ID);
-    if (mix(&seed) % 8 == 0)
-        cpu->rflags |= FLAG_TF | FLAG_AC;
-    cpu->rip = CODE;
+    if (ok)
+        return;
+    fprintf(stderr, "the machine cannot be made: %s\n", error->text);
+    exit(1);
 }
 
+static void reset_machine(struct machine *machine)
+{
+    bus_lock(machine->bus);
+    board_reset(machine->board);
+    bus_unlock(machine->bus);
+    cpu_reset(machine->cpu);
+    machine->reset = false;
+}
+
+static void create(struct machine *machine)
+{
+    static const char *const models[] = {"v1", "v2", NULL, NULL};
+    struct error error = {"no memory"};
+    const char *model = models[random_below(&machine->random, ARRAY_SIZE(models))];
+    must(cpu_model_init(&machine->model, model, &error), &error);
+    must((machine->bus = bus_create()) && (machine->clock = clock_create_manual()) &&
+             (machine->phys = phys_create(machine->bus)) &&
+             memory_map_add_ram(machine->phys, GUEST_RAM, &error),
+         &error);
+    const struct board_config board = {
+        .bus = machine->bus,
+        .clock = machine->clock,
+        .memory = GUEST_RAM,
+        .physical_bits = machine->model.physical_bits,
+        .intr = {set_pin, machine, CPU_REQUEST_INTR},
+        .nmi = {set_pin, machine, CPU_REQUEST_NMI},
+        .init = {set_pin, machine, CPU_REQUEST_INIT},
+        .events = {request_reset, request_reset, debug_exit, tsc, machine},
+    };
+    must((machine->board = board_create(&board, &error)), &error);
+    machine->trace = (struct trace){.out = stderr};
+    const struct cpu_config cpu = {
+        .model = &machine->model,
+        .phys = machine->phys,
+        .bus = machine->bus,
+        .clock = machine->clock,
+        .intc = board_intc(machine->board),
+        .trace = &machine->trace,
+    };
+    must((machine->cpu = cpu_create(&cpu, &error)), &error);
+    reset_machine(machine);
+}
+
+static void destroy(struct machine *machine)
+{
+    cpu_destroy(machine->cpu);
+    board_destroy(machine->board);
+    phys_destroy(machine->phys);
+    clock_destroy(machine->clock);
+    bus_destroy(machine->bus);
+}
+
+/* What no guest can bring about. */
 static void check_state(struct cpu *cpu)
 {
     uint32_t mode = cpu->mode;
-    bool lma = cpu->msr.efer & EFER_LMA;
+    const struct tlb_entry *tlb = cpu->tlb;
     cpu_update_mode(cpu);
-    if (mode != cpu->mode)
-        fuzz_fail("the mode word was %#x and should be %#x", mode, cpu->mode);
-    if (!(cpu->rflags & FLAGS_FIXED) || cpu->cpl > 3)
-        fuzz_fail("rflags %#lx, CPL %u", cpu->rflags, cpu->cpl);
-    if (lma != ((cpu->msr.efer & EFER_LME) && (cpu->cr0 & CR0_PG)))
-        fuzz_fail("EFER %#lx with CR0 %#lx", cpu->msr.efer, cpu->cr0);
-    if (!(cpu->cr0 & CR0_PE) && cpu->cpl)
-        fuzz_fail("CPL %u in real mode", cpu->cpl);
-    if ((cpu->rflags & FLAG_VM) && cpu->cpl != 3)
-        fuzz_fail("CPL %u in virtual-8086 mode", cpu->cpl);
+    if (mode != cpu->mode || tlb != cpu->tlb)
+        fuzz_fail("the mode word is %#x, but the state says %#x", mode, cpu->mode);
+    uint64_t never = ~(uint64_t)(FLAGS_STATUS | FLAG_TF | FLAG_IF | FLAG_DF | FLAG_IOPL | FLAG_NT |
+                                 FLAG_RF | FLAG_VM | FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID);
+    if ((cpu->rflags & never) != FLAGS_FIXED)
+        fuzz_fail("RFLAGS is %#llx", (unsigned long long)cpu->rflags);
+    if (mode_code(mode) != DEC_MODE_64 && cpu->rip > UINT32_MAX)
+        fuzz_fail("EIP is %#llx", (unsigned long long)cpu->rip);
+    if (cpu->cpl > 3 || (!(mode & MODE_PROTECTED) && cpu->cpl) ||
+        ((mode & MODE_VM86) && cpu->cpl != 3))
+        fuzz_fail("CPL is %u in mode %#x", cpu->cpl, mode);
+    if ((cpu->cr0 & (CR0_PE | CR0_PG)) == CR0_PG)
+        fuzz_fail("CR0 is %#llx", (unsigned long long)cpu->cr0);
+    bool is_long = cpu->msr.efer & EFER_LME && cpu->cr0 & CR0_PG;
+    if (is_long != !!(cpu->msr.efer & EFER_LMA) || (is_long && !(cpu->cr4 & CR4_PAE)))
+        fuzz_fail("EFER is %#llx with CR0 %#llx and CR4 %#llx", (unsigned long long)cpu->msr.efer,
+                  (unsigned long long)cpu->cr0, (unsigned long long)cpu->cr4);
 }
 
-static void run_slice(struct cpu *cpu)
+/* Time passes, up to 16 ms; a halted CPU sleeps until a timer or an NMI. */
+static void pass_time(struct machine *machine, bool halted)
 {
-    struct watch watch = {.cpu = cpu};
-    pthread_t thread;
-    sem_init(&watch.done, 0, 0);
-    if (pthread_create(&thread, NULL, watch_run, &watch)) {
-        fuzz_fail("no thread");
-        return;
+    uint64_t ns = random_next(&machine->random) >> (40 + random_below(&machine->random, 20));
+    bus_lock(machine->bus);
+    uint64_t deadline = clock_next_deadline(machine->clock), now = clock_now(machine->clock);
+    if (halted && deadline != CLOCK_NEVER && deadline > now && deadline - now < NS_PER_SECOND)
+        ns = deadline - now;
+    clock_step(machine->clock, ns);
+    bus_unlock(machine->bus);
+    if (halted && !cpu_has_work(machine->cpu))
+        cpu_request(machine->cpu, CPU_REQUEST_NMI);
+}
+
+/* Interrupts come from the local APIC's timer, the HPET and the PIT through the 8259s. */
+static void program_board(struct machine *machine)
+{
+    static const struct {
+        enum bus_space space;
+        uint32_t address, value;
+        unsigned size;
+    } writes[] = {
+        {BUS_MMIO, 0xfee000f0, 0x1ff, 4},  {BUS_MMIO, 0xfee00320, 0x20040, 4},
+        {BUS_MMIO, 0xfee00380, 20000, 4},  {BUS_MMIO, 0xfec00000, 0x10 + 2 * 20, 4},
+        {BUS_MMIO, 0xfec00010, 0x0041, 4}, {BUS_MMIO, 0xfed00010, 1, 4},
+        {BUS_MMIO, 0xfed00100, 0x280c, 4}, {BUS_MMIO, 0xfed00108, 1000, 4},
+        {BUS_PORT, 0x20, 0x11, 1},         {BUS_PORT, 0x21, 0x30, 1},
+        {BUS_PORT, 0x21, 0x04, 1},         {BUS_PORT, 0x21, 0x03, 1},
+        {BUS_PORT, 0x21, 0x00, 1},         {BUS_PORT, 0x43, 0x34, 1},
+        {BUS_PORT, 0x40, 0x40, 1},         {BUS_PORT, 0x40, 0x00, 1},
+        {BUS_PORT, 0x3f9, 0x0f, 1},        {BUS_PORT, 0x64, 0x60, 1},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(writes); i++)
+        bus_write(machine->bus, writes[i].space, writes[i].address, writes[i].value,
+                  writes[i].size);
+}
+
+static void live(struct machine *machine)
+{
+    random_guest_enter(&machine->random, machine->cpu);
+    if (random_chance(&machine->random, 50))
+        program_board(machine);
+    for (unsigned i = 0; i < SLICES; i++) {
+        enum cpu_exit exit = cpu_run_for(machine->cpu, 1 + random_below(&machine->random, TURNS));
+        check_state(machine->cpu);
+        if (exit == CPU_EXIT_SHUTDOWN || machine->reset)
+            return;
+        pass_time(machine, exit == CPU_EXIT_HALT);
+        if (random_chance(&machine->random, 60))
+            random_guest_divert(&machine->random, machine->cpu);
     }
-    cpu_run(cpu);
-    sem_post(&watch.done);
-    pthread_join(thread, NULL);
-    sem_destroy(&watch.done);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct error error = {""};
-    struct cpu_model model;
-    struct trace trace = {.out = stderr};
-    if (size < 3)
-        return 0;
-    uint64_t seed = data[1] | (uint64_t)data[size - 1] << 8;
-    enum start start = data[0] % STARTS;
-
-    struct bus *bus = bus_create();
-    struct clock *clock = clock_create_manual();
-    struct phys_map *phys = phys_create(bus);
-    bool made = phys_add_ram(phys, 0, RAM, &error) && cpu_model_init(&model, "host", &error);
-    struct cpu_config config = {
-        .model = &model, .phys = phys, .bus = bus, .clock = clock, .trace = &trace};
-    struct cpu *cpu = made ? cpu_create(&config, &error) : NULL;
-    if (cpu) {
-        write_tables(phys, seed, start >= START_64);
-        phys_write(phys, CODE, data + 1, size - 1 < 0x1000 ? size - 1 : 0x1000);
-        set_registers(cpu, seed);
-        enter(cpu, start);
-        cpu_update_mode(cpu);
-        run_slice(cpu);
-        check_state(cpu);
-    } else {
-        fuzz_fail("%s", error.text);
+    struct machine machine = {.random.state = 1};
+    for (size_t i = 0; i < size; i++)
+        machine.random.state = (machine.random.state ^ data[i]) * 0x9e3779b97f4a7c15ull | 1;
+    create(&machine);
+    random_guest_memory(&machine.random, machine.phys);
+    for (unsigned i = 0; i < LIVES; i++) {
+        live(&machine);
+        reset_machine(&machine);
     }
-    cpu_destroy(cpu);
-    phys_destroy(phys);
-    clock_destroy(clock);
-    bus_destroy(bus);
+    destroy(&machine);
     return 0;
 }
