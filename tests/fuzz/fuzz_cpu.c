@@ -92,6 +92,7 @@ static void create(struct machine *machine)
              (machine->phys = phys_create(machine->bus)) &&
              memory_map_add_ram(machine->phys, GUEST_RAM, &error),
          &error);
+    machine->trace = (struct trace){.out = stderr};
     const struct board_config board = {
         .bus = machine->bus,
         .clock = machine->clock,
@@ -101,9 +102,9 @@ static void create(struct machine *machine)
         .nmi = {set_pin, machine, CPU_REQUEST_NMI},
         .init = {set_pin, machine, CPU_REQUEST_INIT},
         .events = {request_reset, request_reset, debug_exit, tsc, machine},
+        .trace = &machine->trace,
     };
     must((machine->board = board_create(&board, &error)), &error);
-    machine->trace = (struct trace){.out = stderr};
     const struct cpu_config cpu = {
         .model = &machine->model,
         .phys = machine->phys,
