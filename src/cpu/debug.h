@@ -36,8 +36,8 @@ void debug_attach(struct cpu *cpu, struct debug *debug);
 /* Takes everything back. */
 void debug_detach(struct cpu *cpu);
 
-/* What the next cpu_run() does: one instruction, or whatever comes. During a step breakpoints do not
- * count and interrupts wait, unless the CPU is halted; an exception ends it at its handler. A
+/* What the next cpu_run() does: one instruction, or whatever comes. During a step breakpoints do
+ * not count and interrupts wait, unless the CPU is halted; an exception ends it at its handler. A
  * repeated string instruction may take several steps where something is due meanwhile. */
 void debug_go(struct cpu *cpu, bool step);
 
