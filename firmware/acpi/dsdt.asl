@@ -44,7 +44,7 @@ DefinitionBlock ("", "DSDT", 2, "DOPPEL", "DOPPELPC", 1)
                 Name (_HID, EisaId ("PNP0B00"))
                 Name (_CRS, ResourceTemplate ()
                 {
-                    IO (Decode16, 0x0070, 0x0070, 0x01, 0x08)
+                    IO (Decode16, 0x0070, 0x0070, 0x01, 0x02)
                     IRQNoFlags () { 8 }
                 })
             }

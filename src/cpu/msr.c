@@ -92,11 +92,19 @@ static bool read_tsc(struct cpu *cpu, const struct msr *msr, uint32_t index, uin
     return true;
 }
 
-static bool write_tsc(struct cpu *cpu, const struct msr *msr, uint32_t index, uint64_t value)
+/* The local APIC's deadline is in TSC units: it has to know. */
+static bool write_tsc_adjust(struct cpu *cpu, const struct msr *msr, uint32_t index, uint64_t value)
 {
     (void)msr, (void)index;
-    cpu->msr.tsc_adjust += value - cpu_tsc(cpu);
+    cpu->msr.tsc_adjust = value;
+    if (cpu->intc.ops && cpu->intc.ops->tsc_moved)
+        cpu->intc.ops->tsc_moved(cpu->intc.opaque);
     return true;
+}
+
+static bool write_tsc(struct cpu *cpu, const struct msr *msr, uint32_t index, uint64_t value)
+{
+    return write_tsc_adjust(cpu, msr, index, cpu->msr.tsc_adjust + value - cpu_tsc(cpu));
 }
 
 static bool read_misc_enable(struct cpu *cpu, const struct msr *msr, uint32_t index,
@@ -164,24 +172,15 @@ static bool write_variable_mtrr(struct cpu *cpu, const struct msr *msr, uint32_t
     return true;
 }
 
-/* The local APIC's; its deadline counts the clock, the guest's counts the TSC. */
 static bool read_apic(struct cpu *cpu, const struct msr *msr, uint32_t index, uint64_t *value)
 {
     (void)msr;
-    if (!cpu->intc.ops || !cpu->intc.ops->read_msr(cpu->intc.opaque, index, value))
-        return false;
-    if (index == MSR_TSC_DEADLINE && *value)
-        *value += cpu->msr.tsc_adjust;
-    return true;
+    return cpu->intc.ops && cpu->intc.ops->read_msr(cpu->intc.opaque, index, value);
 }
 
 static bool write_apic(struct cpu *cpu, const struct msr *msr, uint32_t index, uint64_t value)
 {
     (void)msr;
-    if (index == MSR_TSC_DEADLINE && value) {
-        int64_t left = (int64_t)(value - cpu_tsc(cpu));
-        value = left > 0 ? value - cpu->msr.tsc_adjust : 1; /* 0 would disarm */
-    }
     return cpu->intc.ops && cpu->intc.ops->write_msr(cpu->intc.opaque, index, value);
 }
 
@@ -224,7 +223,11 @@ static const struct msr msrs[] = {
     SPECIAL(0x10, 1, read_tsc, write_tsc, 0),
     CONSTANT(0x17, 0, NULL), /* PLATFORM_ID */
     SPECIAL(MSR_APIC_BASE, 1, read_apic, write_apic, 0),
-    PLAIN(0x3b, msr.tsc_adjust, ~0ull),
+    {.first = 0x3b,
+     .count = 1,
+     .read = read_plain,
+     .write = write_tsc_adjust,
+     .offset = offsetof(struct cpu, msr.tsc_adjust)},
     PLAIN(0x48, msr.spec_ctrl, SPEC_CTRL_BITS),
     COMMAND(0x49, BIT(0)), /* PRED_CMD: IBPB */
     CONSTANT(0x8b, MICROCODE_REVISION << 32, write_ignored),
