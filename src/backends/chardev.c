@@ -317,7 +317,7 @@ struct chardev *chardev_create(const char *spec, struct loop *loop, struct bus *
         .kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
         .in = {.bytes = malloc(IN_QUEUE), .size = IN_QUEUE},
         .out = {.bytes = malloc(CHARDEV_QUEUE), .size = CHARDEV_QUEUE},
-        .listen_fd = -1,
+        .listener.fd = -1,
         .client_fd = -1,
     };
     if (!chardev->spec || !chardev->in.bytes || !chardev->out.bytes || chardev->kick_fd < 0 ||

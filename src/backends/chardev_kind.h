@@ -4,8 +4,7 @@
 
 #include "backends/byte_queue.h"
 #include "backends/chardev.h"
-
-#include <sys/types.h>
+#include "host/listener.h"
 
 struct chardev_kind {
     const char *name;
@@ -45,10 +44,8 @@ struct chardev {
     bool escaped; /* the last key was Ctrl-A */
 
     /* unix */
-    int listen_fd, client_fd;
-    char *path;
-    dev_t device;
-    ino_t inode;
+    struct listener listener;
+    int client_fd;
 };
 
 /* For kinds, on the loop's thread without the bus lock. */

@@ -21,6 +21,7 @@ enum option_id {
     OPT_DISPLAY,
     OPT_NO_REBOOT,
     OPT_DEBUG_EXIT,
+    OPT_GDB,
     OPT_STATS,
     OPT_TRACE,
     OPT_TRACE_FILE,
@@ -40,6 +41,7 @@ static const struct option run_options[] = {
     {"display", required_argument, NULL, OPT_DISPLAY},
     {"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
     {"debug-exit", no_argument, NULL, OPT_DEBUG_EXIT},
+    {"gdb", required_argument, NULL, OPT_GDB},
     {"stats", optional_argument, NULL, OPT_STATS},
     {"trace", required_argument, NULL, OPT_TRACE},
     {"trace-file", required_argument, NULL, OPT_TRACE_FILE},
@@ -67,6 +69,8 @@ const char *options_run_help(void)
            "  --no-reboot         a reset ends the guest instead of restarting it\n"
            "  --debug-exit        port 0xf4 ends the guest with exit status (value << 1) | 1,\n"
            "                      and the pc-testdev device is there\n"
+           "  --gdb TARGET        waits for gdb at tcp:PORT (of 127.0.0.1) or unix:PATH\n"
+           "  -S                  stops before the first instruction until gdb continues\n"
            "  --stats[=FILE]      at the end, counters on standard error, or as JSON in FILE\n"
            "  --trace=LIST        what the guest does, as lines on standard error: any of\n"
            "                      insn, exception, interrupt, port, mmio, pagefault, msr,\n"
@@ -164,6 +168,12 @@ static bool apply(int id, const char *value, struct run_options *options, struct
     case OPT_DEBUG_EXIT:
         vm->debug_exit = true;
         return true;
+    case OPT_GDB:
+        vm->gdb = value;
+        return true;
+    case 'S':
+        vm->start_stopped = true;
+        return true;
     case OPT_STATS:
         options->stats = true;
         options->stats_file = value;
@@ -187,7 +197,7 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
     optind = 0; /* glibc: start afresh */
     opterr = 0;
     int id;
-    while ((id = getopt_long(argc, argv, "+:", run_options, NULL)) != -1) {
+    while ((id = getopt_long(argc, argv, "+:S", run_options, NULL)) != -1) {
         if (id == '?')
             return error_set(error,
                              "%s: unknown option, or one that takes no value; see doppel "
@@ -208,6 +218,8 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
         !strcmp(options->vm.serial, "stdio"))
         return error_set(error, "--debugcon stdio: --serial has stdio already; give --serial none "
                                 "or another target");
+    if (options->vm.start_stopped && !options->vm.gdb)
+        return error_set(error, "-S needs --gdb: nobody else can start the guest");
     if (options->trace_file && !options->vm.trace.mask)
         return error_set(error, "--trace-file needs --trace=LIST");
     return true;

@@ -2,36 +2,50 @@
 
 #include "cpu/cpu.h"
 
-static gva_t *find(struct debug *debug, gva_t va)
+static struct debug_breakpoint *find(struct debug *debug, gva_t va)
 {
     for (unsigned i = 0; i < debug->count; i++) {
-        if (debug->breakpoint[i] == va)
+        if (debug->breakpoint[i].va == va)
             return &debug->breakpoint[i];
     }
     return NULL;
 }
 
-bool debug_add_breakpoint(struct debug *debug, gva_t va)
+bool debug_add_breakpoint(struct debug *debug, gva_t va, unsigned kind)
 {
-    if (find(debug, va))
-        return true;
-    if (debug->count == DEBUG_BREAKPOINTS_MAX)
+    struct debug_breakpoint *breakpoint = find(debug, va);
+    if (!breakpoint && debug->count == DEBUG_BREAKPOINTS_MAX)
         return false;
-    debug->breakpoint[debug->count++] = va;
+    if (breakpoint)
+        breakpoint->kinds |= kind;
+    else
+        debug->breakpoint[debug->count++] = (struct debug_breakpoint){va, kind};
     return true;
 }
 
-void debug_remove_breakpoint(struct debug *debug, gva_t va)
+void debug_remove_breakpoint(struct debug *debug, gva_t va, unsigned kind)
 {
-    gva_t *breakpoint = find(debug, va);
-    if (breakpoint)
+    struct debug_breakpoint *breakpoint = find(debug, va);
+    if (!breakpoint)
+        return;
+    breakpoint->kinds &= ~kind;
+    if (!breakpoint->kinds)
         *breakpoint = debug->breakpoint[--debug->count];
+}
+
+unsigned debug_breakpoint_kinds(const struct debug *debug, gva_t va)
+{
+    for (unsigned i = 0; i < debug->count; i++) {
+        if (debug->breakpoint[i].va == va)
+            return debug->breakpoint[i].kinds;
+    }
+    return 0;
 }
 
 bool debug_breaks_in(const struct debug *debug, gva_t va, unsigned size)
 {
     for (unsigned i = 0; i < debug->count; i++) {
-        if (debug->breakpoint[i] - va < size)
+        if (debug->breakpoint[i].va - va < size)
             return true;
     }
     return false;

@@ -16,18 +16,26 @@ enum debug_stop { DEBUG_STOP_NONE, DEBUG_STOP_STEP, DEBUG_STOP_BREAK, DEBUG_STOP
 
 #define DEBUG_BREAKPOINTS_MAX 256
 
+struct debug_breakpoint {
+    gva_t va; /* linear */
+    unsigned kinds;
+};
+
 /* Attached as cpu->debug, which does not own it. */
 struct debug {
     unsigned count;
-    gva_t breakpoint[DEBUG_BREAKPOINTS_MAX]; /* linear addresses, in no order */
+    struct debug_breakpoint breakpoint[DEBUG_BREAKPOINTS_MAX]; /* in no order */
     struct watch_set watches;
     bool stepping;
     enum debug_stop stop;
 };
 
-/* False where there are too many. Adding one that is there changes nothing. */
-bool debug_add_breakpoint(struct debug *debug, gva_t va);
-void debug_remove_breakpoint(struct debug *debug, gva_t va);
+/* kind is a bit of the debugger's own choice: a breakpoint stays until all its kinds are removed.
+ * False where there are too many. */
+bool debug_add_breakpoint(struct debug *debug, gva_t va, unsigned kind);
+void debug_remove_breakpoint(struct debug *debug, gva_t va, unsigned kind);
+/* The kinds at va, 0 for none. */
+unsigned debug_breakpoint_kinds(const struct debug *debug, gva_t va);
 
 /* Whether an instruction that begins in [va, va + size) has a breakpoint. */
 bool debug_breaks_in(const struct debug *debug, gva_t va, unsigned size);

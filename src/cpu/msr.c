@@ -262,8 +262,8 @@ static const struct msr msrs[] = {
     CANONICAL(0xc0000083, msr.cstar),
     PLAIN(0xc0000084, msr.sfmask, 0xffffffff),
     CANONICAL(MSR_FS_BASE, seg[SEG_FS].base),
-    CANONICAL(0xc0000101, seg[SEG_GS].base),
-    CANONICAL(0xc0000102, msr.kernel_gs_base),
+    CANONICAL(MSR_GS_BASE, seg[SEG_GS].base),
+    CANONICAL(MSR_KERNEL_GS_BASE, msr.kernel_gs_base),
     PLAIN(0xc0000103, msr.tsc_aux, 0xffffffff),
 };
 

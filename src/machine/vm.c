@@ -8,6 +8,7 @@
 #include "machine/acpi.h"
 #include "machine/board.h"
 #include "machine/boot.h"
+#include "machine/gdb.h"
 #include "machine/memory_map.h"
 #include "machine/report.h"
 #include "machine/vcpu.h"
@@ -33,6 +34,9 @@ struct vm {
     struct cpu *cpu;
     struct board *board;
     struct vcpu vcpu;
+    struct gdb *gdb;          /* or NULL */
+    bool paused;              /* loop's thread */
+    _Atomic bool at_debugger; /* CPU_EXIT_DEBUG has come, and the vCPU holds itself */
 
     _Atomic int action;      /* enum vm_action; written with the bus lock held */
     struct vm_result result; /* valid once action is ACTION_END */
@@ -146,6 +150,14 @@ static bool restart(struct vm *vm)
     return !vm->failed;
 }
 
+/* On the vCPU's thread. The loop's pauses the machine. */
+static void call_debugger(struct vm *vm)
+{
+    vcpu_hold(&vm->vcpu);
+    vm->at_debugger = true;
+    loop_wake(vm->loop);
+}
+
 /* On the vCPU's thread. */
 static bool on_vcpu_stopped(void *opaque, enum cpu_exit exit)
 {
@@ -156,11 +168,48 @@ static bool on_vcpu_stopped(void *opaque, enum cpu_exit exit)
         bus_unlock(vm->bus);
     }
     bool goes_on = vm->action == ACTION_NONE || (vm->action == ACTION_RESET && restart(vm));
+    if (goes_on && exit == CPU_EXIT_DEBUG)
+        call_debugger(vm);
     if (!goes_on) {
         vm->stopped = true;
         loop_wake(vm->loop);
     }
     return goes_on;
+}
+
+/* On the loop's thread. The vCPU may need the bus lock to leave the guest. */
+static void pause_guest(void *opaque)
+{
+    struct vm *vm = opaque;
+    if (!vm->paused) {
+        vcpu_hold(&vm->vcpu);
+        vcpu_wait_held(&vm->vcpu);
+        bus_lock(vm->bus);
+        clock_stop(vm->clock);
+        bus_unlock(vm->bus);
+    }
+    vm->paused = true;
+    vm->at_debugger = false;
+}
+
+static void resume_guest(void *opaque)
+{
+    struct vm *vm = opaque;
+    if (!vm->paused)
+        return;
+    bus_lock(vm->bus);
+    clock_start(vm->clock);
+    bus_unlock(vm->bus);
+    vm->paused = false;
+    vcpu_release(&vm->vcpu);
+}
+
+static void reset_guest(void *opaque)
+{
+    struct vm *vm = opaque;
+    bus_lock(vm->bus);
+    on_reset(vm);
+    bus_unlock(vm->bus);
 }
 
 static bool create_host_side(struct vm *vm, struct error *error)
@@ -215,6 +264,21 @@ static bool create_board(struct vm *vm, struct error *error)
     return vm->board;
 }
 
+static bool create_gdb(struct vm *vm, struct error *error)
+{
+    struct gdb_config config = {
+        .target = vm->config.gdb,
+        .start_stopped = vm->config.start_stopped,
+        .loop = vm->loop,
+        .cpu = vm->cpu,
+        .machine = {pause_guest, resume_guest, on_quit, reset_guest, vm},
+    };
+    if (!config.target)
+        return true;
+    vm->gdb = gdb_create(&config, error);
+    return vm->gdb;
+}
+
 struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct error *error)
 {
     struct vm *vm = calloc(1, sizeof(*vm));
@@ -231,7 +295,7 @@ struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct e
         bus_lock(vm->bus);
         board_reset(vm->board);
         bus_unlock(vm->bus);
-        if (load_guest(vm, error))
+        if (load_guest(vm, error) && create_gdb(vm, error))
             return vm;
     }
     vm_destroy(vm);
@@ -240,6 +304,8 @@ struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct e
 
 void vm_destroy(struct vm *vm)
 {
+    if (vm->gdb)
+        gdb_destroy(vm->gdb);
     if (vm->cpu)
         cpu_destroy(vm->cpu);
     if (vm->board)
@@ -261,6 +327,8 @@ void vm_destroy(struct vm *vm)
 /* Fires due timers and returns how long the loop may sleep. */
 static uint64_t run_timers(struct vm *vm)
 {
+    if (vm->paused)
+        return UINT64_MAX;
     bus_lock(vm->bus);
     clock_run(vm->clock);
     uint64_t deadline = clock_next_deadline(vm->clock);
@@ -271,19 +339,34 @@ static uint64_t run_timers(struct vm *vm)
     return deadline > now ? deadline - now : 0;
 }
 
+static void run_loop_once(struct vm *vm)
+{
+    loop_run_once(vm->loop, run_timers(vm));
+    if (!vm->at_debugger)
+        return;
+    pause_guest(vm);
+    gdb_guest_stopped(vm->gdb);
+}
+
 bool vm_run(struct vm *vm, struct vm_result *result, struct error *error)
 {
     /* Guest timers want better than the default slack of 50 us. */
     prctl(PR_SET_TIMERSLACK, 1ul);
     vm->host_start = host_now();
-    clock_start(vm->clock);
+    vm->paused = vm->config.start_stopped;
+    if (vm->paused)
+        vcpu_hold(&vm->vcpu);
+    else
+        clock_start(vm->clock);
     if (!vcpu_start(&vm->vcpu, on_vcpu_stopped, vm, error))
         return false;
     while (!vm->stopped)
-        loop_run_once(vm->loop, run_timers(vm));
+        run_loop_once(vm);
     vcpu_join(&vm->vcpu);
     vm->host_end = host_now();
     *result = vm->result;
+    if (vm->gdb)
+        gdb_guest_ended(vm->gdb, result->end == VM_DIED, result->status);
     if (vm->failed)
         *error = vm->failure;
     return !vm->failed;
@@ -299,6 +382,7 @@ void vm_end(struct vm *vm)
     bus_lock(vm->bus);
     end_with(vm, VM_ENDED, 0);
     bus_unlock(vm->bus);
+    resume_guest(vm);
 }
 
 void vm_report_death(struct vm *vm, FILE *out)

@@ -20,6 +20,8 @@ struct vm_config {
     const char *debugcon;  /* chardev spec of port 0xe9, or NULL: no such port */
     bool debug_exit;       /* port 0xf4 ends the guest with a status of its own; pc-testdev */
     bool no_reboot;        /* a reset ends the guest */
+    const char *gdb;       /* where the gdb stub listens (machine/gdb.h), or NULL: no stub */
+    bool start_stopped;    /* gdb lets the guest go */
     struct trace trace;
 };
 
