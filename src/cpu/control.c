@@ -1,5 +1,6 @@
 /* CR0, CR3 and CR4 (SDM vol. 3, 2.5 and 4.1), with what their changes do to translations. */
 #include "base/bits.h"
+#include "cpu/breakpoint.h"
 #include "cpu/cpu.h"
 #include "mmu/mmu.h"
 #include "mmu/phys.h"
@@ -127,6 +128,7 @@ bool cpu_write_cr4(struct cpu *cpu, uint64_t value)
         return false;
 
     cpu->cr4 = value;
+    breakpoints_update(cpu);
     if (changed & (CR4_PGE | CR4_PSE | CR4_PAE | CR4_PCIDE | CR4_SMEP | CR4_SMAP))
         mmu_flush_all(cpu);
     cpu_update_mode(cpu);

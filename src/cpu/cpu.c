@@ -2,6 +2,7 @@
 #include "cpu/cpu.h"
 
 #include "base/bits.h"
+#include "cpu/breakpoint.h"
 #include "cpu/interp.h"
 #include "cpu/stub.h"
 #include "mmu/mmu.h"
@@ -10,8 +11,6 @@
 
 #define PAT_AT_RESET 0x0007040600070406ull
 #define MXCSR_AT_RESET 0x1f80
-#define DR6_AT_RESET 0xffff0ff0
-#define DR7_AT_RESET 0x400
 #define MISC_ENABLE_FAST_STRINGS BIT(0)
 
 static void reset_segments(struct cpu *cpu)
@@ -35,12 +34,15 @@ static void reset_common(struct cpu *cpu)
     cpu->gpr[REG_RDX] = cpu_cpuid(cpu, 1, 0).eax;
     cpu->rip = cpu->next_rip = 0xfff0;
     cpu->rflags = FLAGS_FIXED;
-    cpu->dr[6] = DR6_AT_RESET;
-    cpu->dr[7] = DR7_AT_RESET;
+    cpu->dr[6] = DR6_FIXED;
+    cpu->dr[7] = DR7_FIXED;
     cpu->cr2 = cpu->cr3 = cpu->cr4 = 0;
     cpu->msr.efer = 0;
     cpu->cpl = 0;
-    cpu->halted = cpu->nmi_blocked = cpu->interrupt_shadow = false;
+    cpu->halted = cpu->nmi_blocked = false;
+    cpu->interrupt_shadow = SHADOW_NONE;
+    breakpoints_take_hits(cpu);
+    breakpoints_update(cpu);
     reset_segments(cpu);
     mmu_flush_all(cpu);
     cpu_update_mode(cpu);

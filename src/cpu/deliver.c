@@ -66,10 +66,11 @@ static uint64_t return_rip(const struct cpu *cpu, const struct exception *event)
     return is_exception(event) ? cpu->rip : cpu->next_rip;
 }
 
-/* Faults are restarted with RF set, so that an instruction breakpoint does not hit again. */
+/* Faults are restarted with RF set, so that an instruction breakpoint does not hit again; after the
+ * breakpoint itself that is the handler's business (SDM vol. 3, 17.3.1.1). */
 static uint64_t pushed_flags(const struct cpu *cpu, const struct exception *event)
 {
-    return is_exception(event) ? cpu->rflags | FLAG_RF : cpu->rflags;
+    return is_exception(event) && !event->keeps_rf ? cpu->rflags | FLAG_RF : cpu->rflags;
 }
 
 static _Noreturn void raise_idt(struct cpu *cpu, enum vector vector, const struct exception *event)
@@ -230,7 +231,7 @@ static bool deliver(struct cpu *cpu)
         note(cpu, &cpu->delivering);
         deliver_once(cpu, &cpu->delivering);
         cpu->rip = cpu->next_rip;
-        cpu->interrupt_shadow = false;
+        cpu->interrupt_shadow = SHADOW_NONE;
         cpu->halted = false;
     }
     memcpy(cpu->fault, outer, sizeof outer);

@@ -1,10 +1,7 @@
 /* Raising exceptions: leave what happened in cpu->pending and go to the run loop. */
 #include "cpu/exception.h"
 
-#include "base/bits.h"
-
-#define DR6_WRITABLE (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(13) | BIT(14) | BIT(15))
-#define DR7_GD BIT(13)
+#include "cpu/breakpoint.h"
 
 static _Noreturn void raise_exception(struct cpu *cpu, struct exception exception)
 {
@@ -41,7 +38,10 @@ void cpu_raise_software(struct cpu *cpu, uint8_t vector)
 
 void cpu_raise_debug(struct cpu *cpu, uint64_t dr6, bool trap)
 {
-    cpu->dr[6] |= dr6 & DR6_WRITABLE;
+    uint64_t hits = dr6 & DR6_HITS;
+    if (dr6) /* not INT1 */
+        cpu->dr[6] = (cpu->dr[6] & ~DR6_HITS) | (dr6 & DR6_WRITABLE);
     cpu->dr[7] &= ~DR7_GD; /* so that the handler can use the debug registers */
-    raise_exception(cpu, (struct exception){.vector = VECTOR_DB, .trap = trap});
+    raise_exception(
+        cpu, (struct exception){.vector = VECTOR_DB, .trap = trap, .keeps_rf = hits && !trap});
 }

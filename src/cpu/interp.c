@@ -3,6 +3,7 @@
 
 #include "base/trace.h"
 #include "cpu/blocks.h"
+#include "cpu/breakpoint.h"
 #include "cpu/cpu.h"
 #include "cpu/debug.h"
 #include "cpu/exception.h"
@@ -10,8 +11,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-
-#define DR6_BS BIT(14)
 
 struct interp {
     struct blocks blocks;
@@ -55,6 +54,14 @@ void interp_flush(struct cpu *cpu)
     blocks_note_drop_all(&cpu->interp->blocks);
     cpu_request(cpu, CPU_REQUEST_CODE);
     cpu->leave = 1;
+}
+
+void interp_suspend(struct cpu *cpu)
+{
+    cpu->next_rip = cpu->rip;
+    cpu->rflags |= FLAG_RF;
+    cpu->leave = 1;
+    cpu_update_mode(cpu);
 }
 
 unsigned interp_recent(const struct cpu *cpu, uint64_t rip[INTERP_RECENT])
@@ -158,22 +165,16 @@ static void trace_insn(struct cpu *cpu, const struct dec_insn *insn)
 /* Instruction breakpoints (SDM vol. 3, 17.3.1.1): faults before the instruction. */
 static void check_code_breakpoints(struct cpu *cpu)
 {
-    uint64_t hit = 0;
-    uint64_t dr7 = cpu->dr[7];
-    for (unsigned n = 0; n < 4; n++) {
-        bool armed = dr7 >> (2 * n) & 3 && !(dr7 >> (16 + 4 * n) & 3);
-        if (armed && cpu->dr[n] == linear_rip(cpu))
-            hit |= BIT(n);
-    }
-    if (hit)
-        cpu_raise_debug(cpu, hit, false);
+    uint64_t hits = breakpoints_at(cpu, linear_rip(cpu));
+    if (hits)
+        cpu_raise_debug(cpu, hits, false);
 }
 
 /* Executes one instruction with all that hangs on single ones: the interrupt shadow ends after it,
  * RF covers it, TF traps after it, the trace shows it. */
 static void step(struct cpu *cpu)
 {
-    bool shadow = cpu->interrupt_shadow;
+    bool shadow = cpu->interrupt_shadow == SHADOW_MOV_SS;
     bool trap = cpu->rflags & FLAG_TF;
     cpu->interp->running = NULL;
     if (cpu->mode & MODE_STEP && !(cpu->rflags & FLAG_RF) && !shadow)
@@ -182,7 +183,7 @@ static void step(struct cpu *cpu)
         cpu->rflags &= ~(uint64_t)FLAG_RF;
         cpu_update_mode(cpu);
     }
-    cpu->interrupt_shadow = false;
+    cpu->interrupt_shadow = SHADOW_NONE;
     const struct block *block = next_block(cpu);
     const struct interp_insn *in = &block->insn[0];
     if (!fits_code_segment(cpu, in->insn.length))
@@ -196,9 +197,9 @@ static void step(struct cpu *cpu)
     cpu->interp->running = NULL;
     /* SYSCALL masks TF before the trap would come. */
     bool masked = in->insn.op == DEC_OP_SYSCALL && !(cpu->rflags & FLAG_TF);
-    if (trap && !masked && !cpu->interrupt_shadow) {
+    if (trap && !masked && cpu->interrupt_shadow != SHADOW_MOV_SS) {
         cpu->halted = false;
-        cpu_raise_debug(cpu, DR6_BS, true);
+        cpu_raise_debug(cpu, DR6_BS | breakpoints_take_hits(cpu), true);
     }
 }
 
@@ -221,6 +222,16 @@ static enum taken take_interrupt(struct cpu *cpu, uint32_t requests)
         return TAKEN_NONE;
     cpu->halted = false;
     return cpu_deliver_interrupt(cpu, (uint8_t)vector) ? TAKEN_EVENT : TAKEN_SHUTDOWN;
+}
+
+/* Breakpoints on data and ports (17.2.5): traps after the instruction, before interrupts. */
+static void trap_at_breakpoints(struct cpu *cpu)
+{
+    if (cpu->interrupt_shadow == SHADOW_MOV_SS)
+        return;
+    cpu->halted = false;
+    cpu->next_rip = cpu->rip;
+    cpu_raise_debug(cpu, breakpoints_take_hits(cpu), true);
 }
 
 static bool is_stepping(const struct cpu *cpu)
@@ -250,6 +261,8 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
         cpu_clear_request(cpu, CPU_REQUEST_CODE);
         blocks_drop_written(cpu, &cpu->interp->blocks);
     }
+    if (requests & CPU_REQUEST_TRAP)
+        trap_at_breakpoints(cpu);
     if (requests & CPU_REQUEST_DEBUG) {
         *exit = debug_exit(cpu, DEBUG_STOP_WATCH);
         return false;
@@ -340,6 +353,7 @@ enum cpu_exit cpu_run(struct cpu *cpu)
     cpu->interp->running = NULL;
     if (setjmp(cpu->fault)) {
         count_until_fault(cpu);
+        breakpoints_take_hits(cpu); /* the instruction will be executed again */
         if (!cpu_deliver_exception(cpu))
             return CPU_EXIT_SHUTDOWN;
         if (is_stepping(cpu))

@@ -41,6 +41,10 @@ bool interp_attach_code(struct cpu *cpu, struct interp_insn *in);
 bool interp_init(struct cpu *cpu);
 void interp_free(struct cpu *cpu);
 
+/* Ends a repeated string instruction between two iterations: it goes on where it left off. What
+ * comes in between finds RF set, so that an instruction breakpoint does not hit again. */
+void interp_suspend(struct cpu *cpu);
+
 /* Drops all decoded blocks before the next one runs; sets cpu->leave. vCPU's thread. */
 void interp_flush(struct cpu *cpu);
 

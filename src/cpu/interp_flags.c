@@ -40,7 +40,7 @@ void system_sti(struct cpu *cpu, const struct interp_insn *in)
     if (!flag || (flag == FLAG_VIF && (cpu->rflags & FLAG_VIP)))
         cpu_raise_error(cpu, VECTOR_GP, 0);
     if (flag == FLAG_IF && !(cpu->rflags & FLAG_IF))
-        cpu->interrupt_shadow = true;
+        cpu->interrupt_shadow = SHADOW_STI;
     cpu->rflags |= flag;
     cpu->leave = 1;
 }

@@ -37,12 +37,16 @@ static uint16_t port_operand(const struct cpu *cpu, const struct dec_insn *insn,
 static uint64_t port_read(struct cpu *cpu, uint16_t port, unsigned size)
 {
     cpu->stats.port_accesses++;
+    if (UNLIKELY(cpu->watching))
+        watch_access(cpu, port, size, WATCH_PORT);
     return bus_read(cpu->bus, BUS_PORT, port, size);
 }
 
 static void port_write(struct cpu *cpu, uint16_t port, uint64_t value, unsigned size)
 {
     cpu->stats.port_accesses++;
+    if (UNLIKELY(cpu->watching))
+        watch_access(cpu, port, size, WATCH_PORT);
     bus_write(cpu->bus, BUS_PORT, port, value, size);
     cpu->leave = 1; /* the device may have raised an interrupt, or stopped the machine */
 }
@@ -105,9 +109,9 @@ static void repeat(struct cpu *cpu, const struct dec_insn *insn,
         once(cpu, insn);
         system_write_gpr(cpu, REG_RCX, cpu->gpr[REG_RCX] - 1, insn->address_size);
         bool interrupted = atomic_load_explicit(&cpu->requests, memory_order_relaxed) ||
-                           (cpu->mode & MODE_STEP) || done == REPEAT_MAX;
+                           (cpu->rflags & FLAG_TF) || done == REPEAT_MAX;
         if (interrupted && (cpu->gpr[REG_RCX] & mask)) {
-            cpu->next_rip = cpu->rip;
+            interp_suspend(cpu);
             break;
         }
     }

@@ -27,7 +27,7 @@ void system_load_far_pointer(struct cpu *cpu, const struct interp_insn *in)
     unsigned i = 0;
     while (op[i] != insn->op)
         i++;
-    bool shadow = cpu->interrupt_shadow;
+    uint8_t shadow = cpu->interrupt_shadow;
     cpu_load_segment(cpu, segment[i], selector);
     cpu->interrupt_shadow = shadow; /* LSS loads RSP as well: it needs none */
     system_write_gpr(cpu, insn->operand[0].reg, offset, size);

@@ -186,7 +186,7 @@ static ALWAYS_INLINE bool repeat_turn(struct cpu *cpu, const struct string *stri
         index_add(cpu, string, REG_RCX, -done);
         return index_read(cpu, string, REG_RCX) != 0;
     }
-    for (unsigned i = step || cpu->watches ? 1 : ELEMENTS_PER_TURN; i > 0; i--) {
+    for (unsigned i = step || cpu->watching ? 1 : ELEMENTS_PER_TURN; i > 0; i--) {
         element(cpu, string, rflags, size);
         index_add(cpu, string, REG_RCX, -1ull);
         if (!index_read(cpu, string, REG_RCX))
@@ -218,8 +218,7 @@ static ALWAYS_INLINE void string_op(struct cpu *cpu, const struct dec_insn *insn
     while (repeat_turn(cpu, &string, element, run, compares, zero, &rflags, size)) {
         /* Let interrupts and single-step traps in; the instruction goes on where it left off. */
         if ((cpu->rflags & FLAG_TF) || atomic_load_explicit(&cpu->requests, memory_order_relaxed)) {
-            cpu->next_rip = cpu->rip;
-            cpu->leave = 1;
+            interp_suspend(cpu);
             return;
         }
     }

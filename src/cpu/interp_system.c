@@ -2,16 +2,10 @@
  * registers. */
 #include "cpu/interp_system.h"
 
+#include "cpu/breakpoint.h"
 #include "cpu/cpu.h"
 #include "cpu/gates.h"
 #include "cpu/segment.h"
-
-#define DR6_BD BIT(13)
-#define DR6_WRITABLE 0xe00full
-#define DR6_FIXED 0xffff0ff0ull
-#define DR7_WRITABLE 0xffff23ffull
-#define DR7_FIXED BIT(10)
-#define DR7_GD BIT(13)
 
 static void raise_gp(struct cpu *cpu, const struct interp_insn *in)
 {
@@ -131,6 +125,7 @@ static void write_dr(struct cpu *cpu, unsigned reg, uint64_t value)
     else if (reg == 7)
         value = (value & DR7_WRITABLE) | DR7_FIXED;
     cpu->dr[reg] = value;
+    breakpoints_update(cpu);
     cpu_mode_changed(cpu);
 }
 

@@ -1,5 +1,6 @@
 /* The mode word, from the state it sums up. */
 #include "base/bits.h"
+#include "cpu/breakpoint.h"
 #include "cpu/cpu.h"
 #include "cpu/debug.h"
 #include "cpu/segment.h"
@@ -49,17 +50,6 @@ static uint32_t segment_bits(const struct cpu *cpu, enum dec_mode code)
     return bits;
 }
 
-/* DR7: a breakpoint n is armed by L or G (bits 2n, 2n + 1) and is on execution where its R/W field
- * is 0 (SDM vol. 3, 17.2.4). */
-static bool code_breakpoint_armed(uint64_t dr7)
-{
-    for (unsigned n = 0; n < 4; n++) {
-        if (dr7 >> (2 * n) & 3 && !(dr7 >> (16 + 4 * n) & 3))
-            return true;
-    }
-    return false;
-}
-
 static uint32_t vector_bits(const struct cpu *cpu)
 {
     uint32_t bits = 0;
@@ -93,7 +83,7 @@ void cpu_update_mode(struct cpu *cpu)
         mode |= MODE_VM86;
     if (cpu->cr0 & CR0_PG)
         mode |= MODE_PAGING;
-    if (cpu->rflags & (FLAG_TF | FLAG_RF) || code_breakpoint_armed(cpu->dr[7]) ||
+    if (cpu->rflags & (FLAG_TF | FLAG_RF) || breakpoints_on_code(cpu) ||
         (cpu->debug && cpu->debug->stepping))
         mode |= MODE_STEP;
     if (cpu->cr4 & CR4_UMIP && cpu->cpl == 3)

@@ -222,7 +222,7 @@ void cpu_load_segment(struct cpu *cpu, enum dec_seg seg, uint16_t selector)
         cpu_load_data_segment(cpu, seg, selector, VECTOR_GP);
 
     if (seg == SEG_SS) {
-        cpu->interrupt_shadow = true;
+        cpu->interrupt_shadow = SHADOW_MOV_SS;
         cpu->leave = 1;
     }
     uint32_t mode = cpu->mode;

@@ -9,6 +9,7 @@
 #include "bus/intc.h"
 #include "decoder/insn.h"
 #include "mmu/tlb.h"
+#include "mmu/watch.h"
 
 #include <setjmp.h>
 #include <stdatomic.h>
@@ -20,7 +21,6 @@ struct phys_map;
 struct interp;
 struct stubs;
 struct trace;
-struct watch_set;
 
 /* RFLAGS. */
 #define FLAG_CF (1u << 0)
@@ -188,6 +188,14 @@ enum cpu_request {
     CPU_REQUEST_CODE = 1 << 5,  /* decoded code was overwritten: drop it */
     CPU_REQUEST_DEBUG = 1 << 6, /* a watchpoint was hit: return from cpu_run() */
     CPU_REQUEST_COUNT = 1 << 7, /* cpu_run_for(): count the turns of the run loop */
+    CPU_REQUEST_TRAP = 1 << 8,  /* a breakpoint on data or ports was hit: #DB */
+};
+
+/* What an instruction holds off until the next one has been executed. */
+enum interrupt_shadow {
+    SHADOW_NONE,
+    SHADOW_STI,    /* interrupts */
+    SHADOW_MOV_SS, /* MOV SS and POP SS: debug exceptions as well */
 };
 
 /* What stopped the guest for good, or made cpu_run() return. */
@@ -205,6 +213,7 @@ struct exception {
     bool has_error;
     bool software; /* INT n, INT3, INTO: RIP to push is the next instruction's */
     bool trap;     /* #DB that follows an instruction: likewise */
+    bool keeps_rf; /* #DB for an instruction breakpoint: RF is not set in the frame */
     uint32_t error;
     uint64_t cr2; /* for #PF */
 };
@@ -226,7 +235,7 @@ struct cpu {
     uint32_t leave;            /* set to leave the block after this instruction */
     uint32_t space_epoch;      /* of the current translations: see mmu/mmu.h */
     _Atomic uint32_t requests; /* enum cpu_request */
-    bool interrupt_shadow;     /* STI, MOV SS, POP SS: over the next instruction */
+    uint8_t interrupt_shadow;  /* enum interrupt_shadow */
     bool nmi_blocked;
     bool halted;
     uint8_t cpl;
@@ -257,6 +266,10 @@ struct cpu {
     struct trace *trace;
     struct debug *debug;       /* an attached debugger's wishes, or NULL */
     struct watch_set *watches; /* those among them that the MMU minds, or NULL */
+
+    struct watch breakpoint[4]; /* DR0 to DR3 where they are armed for data or ports */
+    uint8_t breakpoints_hit;    /* of those, as DR6 has them; not yet delivered */
+    bool watching;              /* there are watches or breakpoints: see mmu/watch.h */
     struct cpu_stats stats;
 };
 

@@ -1,5 +1,6 @@
 /* Hardware task switches (SDM vol. 3, chapter 7). */
 #include "cpu/access.h"
+#include "cpu/breakpoint.h"
 #include "cpu/cpu.h"
 #include "cpu/far.h"
 
@@ -16,7 +17,6 @@ static const struct tss_layout tss32 = {4, 104, 32, 36, 40, 72, 96, 6};
 
 #define TSS_CR3 28
 #define TSS_TRAP 100
-#define DR6_BT BIT(15)
 
 struct tss {
     const struct tss_layout *layout;
@@ -154,7 +154,7 @@ void cpu_task_switch(struct cpu *cpu, uint16_t selector, enum task_reason reason
     uint64_t flags = cpu->rflags;
     if (reason == TASK_IRET)
         flags &= ~(uint64_t)FLAG_NT;
-    if (event && !event->software && !event->trap)
+    if (event && !event->software && !event->trap && !event->keeps_rf)
         flags |= FLAG_RF;
     save_task(cpu, rip, flags);
     if (nests)

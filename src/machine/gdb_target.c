@@ -364,7 +364,8 @@ void gdb_register_read(struct cpu *cpu, unsigned n, uint8_t bytes[GDB_REGISTER_B
 void gdb_target_set_rip(struct cpu *cpu, uint64_t rip)
 {
     cpu->rip = mode_code(cpu->mode) == DEC_MODE_64 ? rip : (uint32_t)rip;
-    cpu->halted = cpu->interrupt_shadow = false;
+    cpu->halted = false;
+    cpu->interrupt_shadow = SHADOW_NONE;
 }
 
 /* All but VM, which no instruction changes without segments and CPL. */

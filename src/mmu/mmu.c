@@ -42,7 +42,7 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
     part->rom = region->kind == PHYS_ROM;
     part->code = phys_region_has_code(region, walk.gpa);
     uint8_t *page = part->host - (part->va & ~PAGE_MASK);
-    if (LIKELY(!cpu->watches || !watch_in_page(cpu->watches, part->va)))
+    if (LIKELY(!cpu->watching || !watch_in_page(cpu, part->va)))
         tlb_fill(bank, view, part->va, &walk, page, walk.writable && !part->rom && !part->code);
     return MMU_OK;
 }
@@ -96,7 +96,7 @@ enum mmu_status mmu_read(struct cpu *cpu, enum tlb_view view, gva_t va, void *da
     enum mmu_status status = translate_parts(cpu, view, MMU_READ, va, size, part, &count, fault);
     if (status != MMU_OK)
         return status;
-    if (UNLIKELY(cpu->watches))
+    if (UNLIKELY(cpu->watching))
         note_access(cpu, part, count, WATCH_READ);
     uint8_t *out = data;
     for (unsigned i = 0; i < count; out += part[i++].size) {
@@ -142,7 +142,7 @@ enum mmu_status mmu_write(struct cpu *cpu, enum tlb_view view, gva_t va, const v
     enum mmu_status status = translate_parts(cpu, view, MMU_WRITE, va, size, part, &count, fault);
     if (status != MMU_OK)
         return status;
-    if (UNLIKELY(cpu->watches))
+    if (UNLIKELY(cpu->watching))
         note_access(cpu, part, count, WATCH_WRITE);
     const uint8_t *in = data;
     for (unsigned i = 0; i < count; in += part[i++].size)

@@ -1,5 +1,6 @@
 #include "mmu/watch.h"
 
+#include "base/bits.h"
 #include "cpu/state.h"
 #include "mmu/mmu.h"
 
@@ -37,33 +38,59 @@ void watch_remove(struct watch_set *set, gva_t va, uint64_t size, enum watch_kin
         *watch = set->watch[--set->count];
 }
 
-void watch_install(struct cpu *cpu, struct watch_set *set)
+void watch_update(struct cpu *cpu)
 {
-    cpu->watches = set && set->count ? set : NULL;
+    cpu->watching = cpu->watches;
+    for (unsigned n = 0; n < ARRAY_SIZE(cpu->breakpoint); n++)
+        cpu->watching |= cpu->breakpoint[n].kind != WATCH_NONE;
     mmu_flush_all(cpu);
 }
 
-bool watch_in_page(const struct watch_set *set, gva_t va)
+void watch_install(struct cpu *cpu, struct watch_set *set)
 {
-    gva_t page = va & PAGE_MASK;
-    for (unsigned i = 0; i < set->count; i++) {
-        if (overlaps(&set->watch[i], page, page + PAGE_SIZE - 1))
+    cpu->watches = set && set->count ? set : NULL;
+    watch_update(cpu);
+}
+
+bool watch_in_page(const struct cpu *cpu, gva_t va)
+{
+    gva_t first = va & PAGE_MASK, last = first + PAGE_SIZE - 1;
+    for (unsigned n = 0; n < ARRAY_SIZE(cpu->breakpoint); n++) {
+        const struct watch *watch = &cpu->breakpoint[n];
+        if (watch->kind & WATCH_ACCESS && overlaps(watch, first, last))
+            return true;
+    }
+    for (unsigned i = 0; cpu->watches && i < cpu->watches->count; i++) {
+        if (overlaps(&cpu->watches->watch[i], first, last))
             return true;
     }
     return false;
 }
 
+static void request(struct cpu *cpu, enum cpu_request request)
+{
+    cpu->leave = 1;
+    atomic_fetch_or(&cpu->requests, request);
+}
+
 void watch_access(struct cpu *cpu, gva_t va, unsigned size, enum watch_kind kind)
 {
+    gva_t last = va + size - 1;
+    for (unsigned n = 0; n < ARRAY_SIZE(cpu->breakpoint); n++) {
+        const struct watch *watch = &cpu->breakpoint[n];
+        if (watch->kind & kind && overlaps(watch, va, last)) {
+            cpu->breakpoints_hit |= (uint8_t)BIT(n);
+            request(cpu, CPU_REQUEST_TRAP);
+        }
+    }
     struct watch_set *set = cpu->watches;
-    for (unsigned i = 0; i < set->count && !set->hit; i++) {
+    for (unsigned i = 0; set && i < set->count && !set->hit; i++) {
         const struct watch *watch = &set->watch[i];
-        if (!(watch->kind & kind) || !overlaps(watch, va, va + size - 1))
+        if (!(watch->kind & kind) || !overlaps(watch, va, last))
             continue;
         set->hit = true;
         set->which = *watch;
         set->address = va > watch->first ? va : watch->first;
-        cpu->leave = 1;
-        atomic_fetch_or(&cpu->requests, CPU_REQUEST_DEBUG);
+        request(cpu, CPU_REQUEST_DEBUG);
     }
 }

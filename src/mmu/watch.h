@@ -1,4 +1,5 @@
-/* Watchpoints of a debugger outside the guest: linear ranges whose loads and stores stop the CPU.
+/* Watchpoints: linear ranges whose loads and stores stop the CPU for a debugger outside the guest
+ * (cpu->watches), or trap in the guest, whose debug registers hold them (cpu->breakpoint).
  *
  * Pages with a watchpoint are kept out of the soft TLB, so that every access to them takes the slow
  * path, which looks here; without watchpoints they cost nothing. Instruction fetches, page walks
@@ -10,7 +11,13 @@
 
 struct cpu;
 
-enum watch_kind { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_ACCESS = WATCH_READ | WATCH_WRITE };
+enum watch_kind {
+    WATCH_NONE,
+    WATCH_READ = 1,
+    WATCH_WRITE = 2,
+    WATCH_ACCESS = WATCH_READ | WATCH_WRITE,
+    WATCH_PORT = 4, /* a guest's breakpoint on ports; addresses are port numbers */
+};
 
 struct watch {
     gva_t first, last;
@@ -36,11 +43,15 @@ void watch_remove(struct watch_set *set, gva_t va, uint64_t size, enum watch_kin
  * again after each change. */
 void watch_install(struct cpu *cpu, struct watch_set *set);
 
+/* After a change of cpu->breakpoint; flushes the TLB. */
+void watch_update(struct cpu *cpu);
+
 /* Whether a watchpoint touches the page of va. */
-bool watch_in_page(const struct watch_set *set, gva_t va);
+bool watch_in_page(const struct cpu *cpu, gva_t va);
 
 /* Notes an access by the guest. On a hit the CPU leaves its block after the instruction and makes
- * CPU_REQUEST_DEBUG of itself; the first hit is kept. */
+ * CPU_REQUEST_DEBUG of itself, where the first hit is kept; or CPU_REQUEST_TRAP, where
+ * cpu->breakpoints_hit gathers them. */
 void watch_access(struct cpu *cpu, gva_t va, unsigned size, enum watch_kind kind);
 
 #endif
