@@ -23,7 +23,7 @@ static uint64_t above_physical(const struct cpu *cpu)
 static bool load_pdptes(struct cpu *cpu, uint64_t cr3)
 {
     uint64_t entries[4];
-    phys_read(cpu->phys, cr3 & 0xffffffe0, entries, sizeof(entries));
+    phys_read(cpu->phys, cr3 & 0xffffffe0 & cpu->physical_mask, entries, sizeof(entries));
     for (unsigned i = 0; i < 4; i++) {
         if (entries[i] & PDPTE_P && entries[i] & (PDPTE_RESERVED | above_physical(cpu)))
             return false;

@@ -137,6 +137,12 @@ void cpu_request(struct cpu *cpu, enum cpu_request request)
     atomic_fetch_or(&cpu->requests, request);
 }
 
+void cpu_mask_a20(struct cpu *cpu, bool masked)
+{
+    if (atomic_exchange(&cpu->a20_masked, masked) != masked)
+        cpu_request(cpu, CPU_REQUEST_A20);
+}
+
 void cpu_clear_request(struct cpu *cpu, enum cpu_request request)
 {
     atomic_fetch_and(&cpu->requests, ~(uint32_t)request);

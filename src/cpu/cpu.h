@@ -43,6 +43,10 @@ bool cpu_has_work(const struct cpu *cpu);
 void cpu_request(struct cpu *cpu, enum cpu_request request);
 void cpu_clear_request(struct cpu *cpu, enum cpu_request request);
 
+/* The A20M# pin: from the next instruction on, bit 20 of physical addresses is masked, or not. Any
+ * thread. It is not masked at first, and a reset does not change it. */
+void cpu_mask_a20(struct cpu *cpu, bool masked);
+
 /* Recomputes the mode word and the TLB view from CR0, CR4, EFER, RFLAGS, CPL, CS, SS, XCR0, DR7. */
 void cpu_update_mode(struct cpu *cpu);
 

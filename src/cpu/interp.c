@@ -261,6 +261,11 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
         cpu_clear_request(cpu, CPU_REQUEST_CODE);
         blocks_drop_written(cpu, &cpu->interp->blocks);
     }
+    if (requests & CPU_REQUEST_A20) {
+        cpu_clear_request(cpu, CPU_REQUEST_A20);
+        cpu->physical_mask = cpu->a20_masked ? ~BIT(20) : ~0ull;
+        mmu_flush_all(cpu);
+    }
     if (requests & CPU_REQUEST_TRAP)
         trap_at_breakpoints(cpu);
     if (requests & CPU_REQUEST_DEBUG) {

@@ -189,6 +189,7 @@ enum cpu_request {
     CPU_REQUEST_DEBUG = 1 << 6, /* a watchpoint was hit: return from cpu_run() */
     CPU_REQUEST_COUNT = 1 << 7, /* cpu_run_for(): count the turns of the run loop */
     CPU_REQUEST_TRAP = 1 << 8,  /* a breakpoint on data or ports was hit: #DB */
+    CPU_REQUEST_A20 = 1 << 9,   /* the A20M# pin has changed */
 };
 
 /* What an instruction holds off until the next one has been executed. */
@@ -243,7 +244,8 @@ struct cpu {
     struct segment seg[6], ldtr, tr;
     struct table_register gdtr, idtr;
     uint64_t cr0, cr2, cr3, cr4, xcr0, dr[8];
-    uint64_t pdpte[4]; /* PAE's cached entries */
+    uint64_t pdpte[4];      /* PAE's cached entries */
+    uint64_t physical_mask; /* of every address that leaves the CPU: without bit 20 under A20M# */
     struct msrs msr;
 
     union vec vec[16] __attribute__((aligned(64)));
@@ -254,6 +256,7 @@ struct cpu {
     struct exception delivering; /* what delivery is about, while it may fault itself */
     jmp_buf fault;               /* where cpu_raise() goes: the run loop, or delivery */
 
+    _Atomic bool a20_masked;       /* the A20M# pin; any thread, through cpu_mask_a20() */
     uint32_t apic_id;              /* the one it has at reset, as CPUID tells */
     const struct cpu_model *model; /* CPUID and the MSRs it implies; not owned */
     struct tlb *tlbs;              /* all banks; owned */

@@ -36,6 +36,8 @@ enum {
     TESTDEV_MEMORY_BASE = 0xff000000,
 };
 
+enum a20_gate { A20_I8042, A20_PORT92, A20_GATES };
+
 struct board {
     struct board_config config;
     struct apic_bus *apic_bus;
@@ -53,6 +55,7 @@ struct board {
     struct i8042 *i8042;
     struct pc_testdev *testdev;
     struct port92 port92;
+    bool a20[A20_GATES]; /* who holds address line 20 open */
     struct reset_control reset_control;
     struct debug_exit debug_exit;
 };
@@ -88,6 +91,16 @@ static void reset_machine(void *opaque, unsigned input, bool level)
         return;
     TRACE(board->config.trace, TRACE_DEVICE, "reset");
     board->config.events.reset(board->config.events.opaque);
+}
+
+/* The line is open while either gate is. */
+static void set_a20(void *opaque, unsigned gate, bool open)
+{
+    struct board *board = opaque;
+    board->a20[gate] = open;
+    open = board->a20[A20_I8042] || board->a20[A20_PORT92];
+    TRACE(board->config.trace, TRACE_DEVICE, "A20 is %s", open ? "open" : "masked");
+    irq_set(&board->config.a20, open);
 }
 
 static void power_off(void *opaque)
@@ -202,8 +215,10 @@ static bool create_input(struct board *board)
         .mouse = ps2_mouse_device(board->mouse),
         .keyboard_irq = isa_irq(board, BOARD_KEYBOARD_IRQ),
         .mouse_irq = isa_irq(board, BOARD_MOUSE_IRQ),
+        .a20 = {set_a20, board, A20_I8042},
         .reset = {reset_machine, board, 0},
     });
+    board->port92.a20 = (struct irq_line){set_a20, board, A20_PORT92};
     board->port92.reset = board->reset_control.reset = (struct irq_line){reset_machine, board, 0};
     return board->i8042;
 }

@@ -44,6 +44,7 @@ struct board_config {
     struct chardev *serial;          /* COM1; NULL: nothing is plugged in */
     struct chardev *debugcon;        /* NULL: no debug console */
     struct irq_line intr, nmi, init; /* to the CPU: a level and two pulses */
+    struct irq_line a20;             /* to the CPU: high while address line 20 is not masked */
     struct board_events events;
     struct trace *trace; /* interrupt lines and events */
 };

@@ -101,6 +101,14 @@ static void on_cpu_line(void *opaque, unsigned input, bool level)
         vcpu_request(&vm->vcpu, (enum cpu_request)input, level);
 }
 
+static void on_a20(void *opaque, unsigned input, bool open)
+{
+    struct vm *vm = opaque;
+    (void)input;
+    if (vm->cpu)
+        cpu_mask_a20(vm->cpu, !open);
+}
+
 static void on_quit(void *opaque)
 {
     vm_end(opaque);
@@ -256,6 +264,7 @@ static bool create_board(struct vm *vm, struct error *error)
         .intr = {on_cpu_line, vm, CPU_REQUEST_INTR},
         .nmi = {on_cpu_line, vm, CPU_REQUEST_NMI},
         .init = {on_cpu_line, vm, CPU_REQUEST_INIT},
+        .a20 = {on_a20, vm, 0},
         .events = {on_power_off, on_reset, vm->config.debug_exit ? on_debug_exit : NULL, on_tsc,
                    vm},
         .trace = &vm->config.trace,

@@ -210,6 +210,7 @@ bool mmu_init(struct cpu *cpu)
         cpu->tlbs = NULL;
         return false;
     }
+    cpu->physical_mask = ~0ull;
     select_bank(cpu);
     return true;
 }

@@ -49,6 +49,7 @@ struct slot {
 
 static struct slot slot_read(struct request *request, gpa_t gpa, unsigned size)
 {
+    gpa &= request->cpu->physical_mask;
     struct slot slot = {.gpa = gpa, .size = size};
     const struct phys_region *region = request->tables;
     if (!region || gpa - region->base >= region->size)
@@ -139,7 +140,7 @@ static enum step finish(struct request *request, struct slot *leaf, gpa_t frame,
 {
     struct cpu *cpu = request->cpu;
     struct walk *walk = request->walk;
-    walk->gpa = frame | (request->va & (size - 1));
+    walk->gpa = (frame | (request->va & (size - 1))) & cpu->physical_mask;
     if (request->peek)
         return STEP_DONE;
     if (!may_access(request))
@@ -254,7 +255,8 @@ static enum mmu_status walk_run(struct request *request)
 {
     const struct cpu *cpu = request->cpu;
     if (!(cpu->cr0 & CR0_PG)) {
-        *request->walk = (struct walk){.gpa = (uint32_t)request->va, .writable = true};
+        *request->walk =
+            (struct walk){.gpa = (uint32_t)request->va & cpu->physical_mask, .writable = true};
         return MMU_OK;
     }
     if (cpu->msr.efer & EFER_LMA && !is_canonical(request->va))
