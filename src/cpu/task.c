@@ -17,6 +17,7 @@ static const struct tss_layout tss32 = {4, 104, 32, 36, 40, 72, 96, 6};
 
 #define TSS_CR3 28
 #define TSS_TRAP 100
+#define DR7_LOCAL 0x55u /* L0 to L3: a task's own breakpoints (SDM vol. 3, 17.2.4) */
 
 struct tss {
     const struct tss_layout *layout;
@@ -167,6 +168,7 @@ void cpu_task_switch(struct cpu *cpu, uint16_t selector, enum task_reason reason
     cpu->tr = desc.segment;
     cpu->tr.attributes |= 2;
     cpu->cr0 |= CR0_TS;
+    cpu->dr[7] &= ~(uint64_t)DR7_LOCAL;
     load_task(cpu, &tss, nests ? FLAG_NT : 0);
 
     if (event && event->has_error) {
