@@ -86,7 +86,7 @@ void cpu_update_mode(struct cpu *cpu)
     if (cpu->rflags & (FLAG_TF | FLAG_RF) || breakpoints_on_code(cpu) ||
         (cpu->debug && cpu->debug->stepping))
         mode |= MODE_STEP;
-    if (cpu->cr4 & CR4_UMIP && cpu->cpl == 3)
+    if (cpu->cr4 & CR4_UMIP && cpu->cpl > 0)
         mode |= MODE_UMIP;
     if (cpu->cr0 & CR0_AM && cpu->rflags & FLAG_AC && cpu->cpl == 3)
         mode |= MODE_AC_CHECK;

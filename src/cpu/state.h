@@ -173,7 +173,7 @@ enum mode_bits {
     MODE_SSE_OFF = 1 << 18,   /* CR4.OSFXSR clear: SSE is #UD */
     MODE_AVX_OFF = 1 << 19,   /* CR4.OSXSAVE clear, or XCR0 without SSE and AVX: AVX is #UD */
     MODE_WAIT_TRAP = 1 << 20, /* CR0.MP and CR0.TS: WAIT raises #NM */
-    MODE_UMIP = 1 << 21,      /* CR4.UMIP and CPL 3 */
+    MODE_UMIP = 1 << 21,      /* CR4.UMIP and CPL above 0 */
     MODE_AC_CHECK = 1 << 22,  /* CR0.AM, RFLAGS.AC and CPL 3: alignment is checked */
     MODE_FSGSBASE = 1 << 23,
 };
