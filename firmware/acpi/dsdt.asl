@@ -39,6 +39,16 @@ DefinitionBlock ("", "DSDT", 2, "DOPPEL", "DOPPELPC", 1)
                 Name (_CRS, ResourceTemplate () { IRQNoFlags () { 12 } })
             }
 
+            Device (FPU)
+            {
+                Name (_HID, EisaId ("PNP0C04"))
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x00f0, 0x00f0, 0x01, 0x01)
+                    IRQNoFlags () { 13 }
+                })
+            }
+
             Device (RTC)
             {
                 Name (_HID, EisaId ("PNP0B00"))

@@ -55,6 +55,7 @@ static void reset_state(struct cpu *cpu)
     cpu->msr.misc_enable = MISC_ENABLE_FAST_STRINGS;
     memset(cpu->vec, 0, sizeof(cpu->vec));
     memset(&cpu->fx, 0, sizeof(cpu->fx));
+    cpu->ferr_asserted = false;
     cpu->fx.fcw = 0x40;
     cpu->fx.ftw = 0xff;
     cpu->fx.mxcsr = cpu->mxcsr = MXCSR_AT_RESET;
@@ -96,6 +97,7 @@ struct cpu *cpu_create(const struct cpu_config *config, struct error *error)
     cpu->bus = config->bus;
     cpu->clock = config->clock;
     cpu->intc = config->intc;
+    cpu->ferr = config->ferr;
     cpu->trace = config->trace;
     cpu->apic_id = config->apic_id;
     if (!mmu_init(cpu) || !interp_init(cpu)) {
@@ -141,6 +143,11 @@ void cpu_mask_a20(struct cpu *cpu, bool masked)
 {
     if (atomic_exchange(&cpu->a20_masked, masked) != masked)
         cpu_request(cpu, CPU_REQUEST_A20);
+}
+
+void cpu_set_ignne(struct cpu *cpu, bool asserted)
+{
+    cpu->ignne = asserted;
 }
 
 void cpu_clear_request(struct cpu *cpu, enum cpu_request request)

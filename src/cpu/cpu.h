@@ -12,6 +12,7 @@ struct cpu_config {
     struct bus *bus;
     struct clock *clock;
     struct intc intc;
+    struct irq_line ferr; /* the FERR# pin, high where asserted */
     struct trace *trace;
     unsigned apic_id;
 };
@@ -46,6 +47,9 @@ void cpu_clear_request(struct cpu *cpu, enum cpu_request request);
 /* The A20M# pin: from the next instruction on, bit 20 of physical addresses is masked, or not. Any
  * thread. It is not masked at first, and a reset does not change it. */
 void cpu_mask_a20(struct cpu *cpu, bool masked);
+
+/* The IGNNE# pin: without CR0.NE, x87 exceptions are ignored. Any thread. */
+void cpu_set_ignne(struct cpu *cpu, bool asserted);
 
 /* Recomputes the mode word and the TLB view from CR0, CR4, EFER, RFLAGS, CPL, CS, SS, XCR0, DR7. */
 void cpu_update_mode(struct cpu *cpu);

@@ -6,7 +6,7 @@
 static _Noreturn void raise_exception(struct cpu *cpu, struct exception exception)
 {
     cpu->pending = exception;
-    longjmp(cpu->fault, 1);
+    longjmp(cpu->fault, FAULT_EXCEPTION);
 }
 
 void cpu_raise(struct cpu *cpu, enum vector vector)
@@ -44,4 +44,14 @@ void cpu_raise_debug(struct cpu *cpu, uint64_t dr6, bool trap)
     cpu->dr[7] &= ~DR7_GD; /* so that the handler can use the debug registers */
     raise_exception(
         cpu, (struct exception){.vector = VECTOR_DB, .trap = trap, .keeps_rf = hits && !trap});
+}
+
+void cpu_freeze(struct cpu *cpu)
+{
+    longjmp(cpu->fault, FAULT_FREEZE);
+}
+
+void cpu_shut_down(struct cpu *cpu)
+{
+    longjmp(cpu->fault, FAULT_SHUTDOWN);
 }

@@ -20,6 +20,14 @@ _Noreturn void cpu_raise_software(struct cpu *cpu, uint8_t vector);
  * in the frame, or a fault before it. */
 _Noreturn void cpu_raise_debug(struct cpu *cpu, uint64_t dr6, bool trap);
 
+/* The instruction is not executed: the CPU waits before it for an interrupt. */
+_Noreturn void cpu_freeze(struct cpu *cpu);
+/* The shutdown state, without another exception. */
+_Noreturn void cpu_shut_down(struct cpu *cpu);
+
+/* How these functions go to the run loop: the value that setjmp(cpu->fault) returns. */
+enum fault { FAULT_EXCEPTION = 1, FAULT_FREEZE, FAULT_SHUTDOWN };
+
 /* Delivers cpu->pending through the IDT. Faults on the way become #DF and shutdown as the manual's
  * table 6-5 says. Returns false on shutdown. */
 bool cpu_deliver_exception(struct cpu *cpu);

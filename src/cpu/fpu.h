@@ -47,12 +47,16 @@ static inline void fpu_set_fcw(struct fx_image *fx, uint16_t value)
     fx->fcw = (value & FCW_WRITABLE) | FCW_FIXED;
 }
 
-/* What a waiting instruction does first: #MF for a pending exception. Without CR0.NE the exception
- * is left pending and ignored, as with IGNNE# asserted. */
+/* What fpu_wait() does about a pending exception, or one that is gone and was reported by FERR#. */
+void fpu_report(struct cpu *cpu);
+
+/* What a waiting instruction does first: #MF for a pending exception. Without CR0.NE, FERR# is
+ * asserted and the CPU waits for the interrupt that comes of it; under IGNNE#, or where FERR# is
+ * not connected, the exception is ignored. */
 static inline void fpu_wait(struct cpu *cpu)
 {
-    if (UNLIKELY(fpu_pending(&cpu->fx)) && (cpu->cr0 & CR0_NE))
-        cpu_raise(cpu, VECTOR_MF);
+    if (UNLIKELY(fpu_pending(&cpu->fx) || cpu->ferr_asserted))
+        fpu_report(cpu);
 }
 
 /* Changes the top of stack with the physical registers staying what they are. */

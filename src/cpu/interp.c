@@ -356,13 +356,23 @@ enum cpu_exit cpu_run(struct cpu *cpu)
     cpu->interp->tracing = cpu->trace->mask & TRACE_INSN;
     cpu->interp->careful = cpu->interp->tracing || (cpu->debug && cpu->debug->count);
     cpu->interp->running = NULL;
-    if (setjmp(cpu->fault)) {
+    switch (setjmp(cpu->fault)) {
+    case FAULT_EXCEPTION:
         count_until_fault(cpu);
         breakpoints_take_hits(cpu); /* the instruction will be executed again */
         if (!cpu_deliver_exception(cpu))
             return CPU_EXIT_SHUTDOWN;
         if (is_stepping(cpu))
             return debug_exit(cpu, DEBUG_STOP_STEP);
+        break;
+    case FAULT_FREEZE:
+        count_until_fault(cpu);
+        cpu->halted = true;
+        break;
+    case FAULT_SHUTDOWN:
+        return CPU_EXIT_SHUTDOWN;
+    default:
+        break;
     }
     return run_loop(cpu);
 }

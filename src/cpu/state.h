@@ -7,6 +7,7 @@
 
 #include "base/types.h"
 #include "bus/intc.h"
+#include "bus/irq.h"
 #include "decoder/insn.h"
 #include "mmu/tlb.h"
 #include "mmu/watch.h"
@@ -256,7 +257,10 @@ struct cpu {
     struct exception delivering; /* what delivery is about, while it may fault itself */
     jmp_buf fault;               /* where cpu_raise() goes: the run loop, or delivery */
 
-    _Atomic bool a20_masked;       /* the A20M# pin; any thread, through cpu_mask_a20() */
+    _Atomic bool a20_masked; /* the A20M# pin; any thread, through cpu_mask_a20() */
+    struct irq_line ferr;    /* the FERR# pin, high where asserted */
+    bool ferr_asserted;
+    _Atomic bool ignne;            /* the IGNNE# pin likewise; any thread */
     uint32_t apic_id;              /* the one it has at reset, as CPUID tells */
     const struct cpu_model *model; /* CPUID and the MSRs it implies; not owned */
     struct tlb *tlbs;              /* all banks; owned */

@@ -12,6 +12,7 @@
 #include "devices/irq/ioapic.h"
 #include "devices/irq/lapic.h"
 #include "devices/misc/debug_exit.h"
+#include "devices/misc/fpu_error.h"
 #include "devices/misc/pc_testdev.h"
 #include "devices/misc/port92.h"
 #include "devices/misc/reset_control.h"
@@ -54,6 +55,7 @@ struct board {
     struct ps2_mouse *mouse;
     struct i8042 *i8042;
     struct pc_testdev *testdev;
+    struct fpu_error fpu_error;
     struct port92 port92;
     bool a20[A20_GATES]; /* who holds address line 20 open */
     struct reset_control reset_control;
@@ -218,6 +220,8 @@ static bool create_input(struct board *board)
         .a20 = {set_a20, board, A20_I8042},
         .reset = {reset_machine, board, 0},
     });
+    board->fpu_error.irq = isa_irq(board, BOARD_FPU_IRQ);
+    board->fpu_error.ignne = board->config.ignne;
     board->port92.a20 = (struct irq_line){set_a20, board, A20_PORT92};
     board->port92.reset = board->reset_control.reset = (struct irq_line){reset_machine, board, 0};
     return board->i8042;
@@ -282,6 +286,7 @@ static bool map_devices(struct board *board, struct error *error)
         {BUS_PORT, ACPI_SMI_PORT, 2, &acpi_smi_ops, board->pm},
         {BUS_PORT, PORT_I8042_DATA, 1, &i8042_data_ops, board->i8042},
         {BUS_PORT, PORT_I8042_COMMAND, 1, &i8042_command_ops, board->i8042},
+        {BUS_PORT, FPU_ERROR_PORT, 1, &fpu_error_ops, &board->fpu_error},
         {BUS_PORT, PORT_PORT92, 1, &port92_ops, &board->port92},
         {BUS_PORT, BOARD_RESET_PORT, 1, &reset_control_ops, &board->reset_control},
         {BUS_PORT, PORT_COM1, 8, &uart16550_ops, board->com1},
@@ -379,10 +384,16 @@ void board_reset(struct board *board)
     ps2_keyboard_reset(board->keyboard);
     ps2_mouse_reset(board->mouse);
     i8042_reset(board->i8042);
+    fpu_error_reset(&board->fpu_error);
     port92_reset(&board->port92);
     reset_control_reset(&board->reset_control);
     if (board->testdev)
         pc_testdev_reset(board->testdev);
+}
+
+struct irq_line board_ferr(struct board *board)
+{
+    return (struct irq_line){fpu_error_set_ferr, &board->fpu_error, 0};
 }
 
 struct intc board_intc(struct board *board)

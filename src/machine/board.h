@@ -15,6 +15,7 @@ enum {
     BOARD_RTC_IRQ = 8,
     BOARD_SCI_IRQ = 9,
     BOARD_MOUSE_IRQ = 12,
+    BOARD_FPU_IRQ = 13,
     BOARD_PIT_IOAPIC_INPUT = 2,
 
     BOARD_RESET_PORT = 0xcf9,
@@ -44,6 +45,7 @@ struct board_config {
     struct chardev *serial;          /* COM1; NULL: nothing is plugged in */
     struct chardev *debugcon;        /* NULL: no debug console */
     struct irq_line intr, nmi, init; /* to the CPU: a level and two pulses */
+    struct irq_line ignne;           /* to the CPU: high where it is to ignore x87 exceptions */
     struct irq_line a20;             /* to the CPU: high while address line 20 is not masked */
     struct board_events events;
     struct trace *trace; /* interrupt lines and events */
@@ -55,6 +57,9 @@ void board_destroy(struct board *board);
 
 /* The state after power-up; the bus lock is held. */
 void board_reset(struct board *board);
+
+/* Where the CPU's FERR# leads. */
+struct irq_line board_ferr(struct board *board);
 
 /* The CPU's interrupt controller. */
 struct intc board_intc(struct board *board);

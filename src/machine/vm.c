@@ -109,6 +109,14 @@ static void on_a20(void *opaque, unsigned input, bool open)
         cpu_mask_a20(vm->cpu, !open);
 }
 
+static void on_ignne(void *opaque, unsigned input, bool asserted)
+{
+    struct vm *vm = opaque;
+    (void)input;
+    if (vm->cpu)
+        cpu_set_ignne(vm->cpu, asserted);
+}
+
 static void on_quit(void *opaque)
 {
     vm_end(opaque);
@@ -246,6 +254,7 @@ static bool create_cpu(struct vm *vm, struct error *error)
         .bus = vm->bus,
         .clock = vm->clock,
         .intc = board_intc(vm->board),
+        .ferr = board_ferr(vm->board),
         .trace = &vm->config.trace,
     };
     vm->cpu = cpu_create(&config, error);
@@ -264,6 +273,7 @@ static bool create_board(struct vm *vm, struct error *error)
         .intr = {on_cpu_line, vm, CPU_REQUEST_INTR},
         .nmi = {on_cpu_line, vm, CPU_REQUEST_NMI},
         .init = {on_cpu_line, vm, CPU_REQUEST_INIT},
+        .ignne = {on_ignne, vm, 0},
         .a20 = {on_a20, vm, 0},
         .events = {on_power_off, on_reset, vm->config.debug_exit ? on_debug_exit : NULL, on_tsc,
                    vm},

@@ -309,3 +309,59 @@ Test(exception, debug_registers_are_guarded)
     cr_expect(guest.cpu->dr[6] & BIT(13));
     cr_expect_not(guest.cpu->dr[7] & BIT(13));
 }
+
+/* FERR# and IGNNE#, as a board would wire them. */
+struct error_pins {
+    unsigned rises;
+    bool ferr;
+};
+
+static void set_ferr(void *opaque, unsigned input, bool asserted)
+{
+    struct error_pins *pins = opaque;
+    (void)input;
+    pins->rises += asserted && !pins->ferr;
+    pins->ferr = asserted;
+}
+
+Test(exception, x87_error_by_ferr)
+{
+    struct error_pins pins = {0};
+    guest_enter_protected(&guest, 0);
+    struct cpu *cpu = guest.cpu;
+    cpu->cr0 &= ~CR0_NE;
+    cpu->ferr = (struct irq_line){set_ferr, &pins, 0};
+    cpu->fx.ftw = 0;
+    cpu->fx.fcw = 0x37f & ~4; /* divisions by zero are not masked */
+    cpu_update_mode(cpu);
+    /* fld1; fldz; fdivp; fnstsw ax; inc ecx; fwait; inc ecx; hlt */
+    static const uint8_t code[] = {0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9,
+                                   0xdf, 0xe0, 0x41, 0x9b, 0x41, 0xf4};
+    cr_assert_eq(guest_run(&guest, code, sizeof(code)), CPU_EXIT_HALT);
+    cr_expect_eq(cpu->rip, GUEST_CODE + 9, "it waits before the waiting instruction");
+    cr_expect_eq(cpu->gpr[REG_RCX], 1);
+    cr_expect(pins.ferr);
+    cr_expect_eq(pins.rises, 1);
+
+    /* An NMI comes through, and its handler returns to the wait. */
+    cpu_request(cpu, CPU_REQUEST_NMI);
+    cr_assert_eq(cpu_run(cpu), CPU_EXIT_HALT);
+    cr_expect_eq(guest_vector(&guest), VECTOR_NMI);
+    cr_expect_eq(guest_stack(&guest, 0, 4), GUEST_CODE + 9);
+
+    /* IGNNE#: the exception is passed over. */
+    cpu_set_ignne(cpu, true);
+    cpu->halted = false;
+    cpu->rip = GUEST_CODE + 9;
+    cr_assert_eq(cpu_run(cpu), CPU_EXIT_HALT);
+    cr_expect_eq(cpu->rip, GUEST_CODE + sizeof(code));
+    cr_expect_eq(cpu->gpr[REG_RCX], 2);
+    cr_expect(pins.ferr);
+    cr_expect_eq(pins.rises, 1);
+
+    /* fnclex; fwait; hlt: FERR# ends with the exception. */
+    cpu_set_ignne(cpu, false);
+    cr_assert_eq(GUEST_RUN(&guest, 0xdb, 0xe2, 0x9b, 0xf4), CPU_EXIT_HALT);
+    cr_expect_eq(cpu->rip, GUEST_CODE + 4);
+    cr_expect_not(pins.ferr);
+}

@@ -1,6 +1,7 @@
 #include "backends/chardev.h"
 #include "devices/char/debugcon.h"
 #include "devices/misc/debug_exit.h"
+#include "devices/misc/fpu_error.h"
 #include "devices/misc/pc_testdev.h"
 #include "devices/misc/port92.h"
 #include "devices/misc/reset_control.h"
@@ -103,6 +104,29 @@ Test(misc, reset_control_resets_on_bit_2s_change)
     reset_control_reset(&control);
     bus_write(bus, BUS_PORT, 0xcf9, 0xff, 1);
     cr_assert_eq(lines.rises[0], 2);
+    bus_destroy(bus);
+}
+
+Test(misc, fpu_error)
+{
+    enum { IRQ, IGNNE };
+    struct lines lines = {0};
+    struct fpu_error error = {{set_line, &lines, IRQ}, {set_line, &lines, IGNNE}, false};
+    struct bus *bus = bus_with(BUS_PORT, FPU_ERROR_PORT, 1, &fpu_error_ops, &error);
+    bus_write(bus, BUS_PORT, FPU_ERROR_PORT, 0, 1);
+    cr_assert(!lines.level[IRQ] && !lines.level[IGNNE], "not without FERR#");
+    fpu_error_set_ferr(&error, 0, true);
+    cr_assert(lines.level[IRQ] && !lines.level[IGNNE]);
+    bus_write(bus, BUS_PORT, FPU_ERROR_PORT, 0, 1);
+    cr_assert(!lines.level[IRQ] && lines.level[IGNNE]);
+    fpu_error_set_ferr(&error, 0, true);
+    cr_assert(!lines.level[IRQ], "only the edge counts");
+    fpu_error_set_ferr(&error, 0, false);
+    cr_assert(!lines.level[IGNNE]);
+    fpu_error_set_ferr(&error, 0, true);
+    cr_assert(lines.level[IRQ]);
+    fpu_error_reset(&error);
+    cr_assert(!lines.level[IRQ] && !lines.level[IGNNE]);
     bus_destroy(bus);
 }
 
