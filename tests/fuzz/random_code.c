@@ -255,27 +255,90 @@ static void load_register(struct random *random, enum dec_mode mode, uint8_t cod
     store_le(code + length, random_value(random), 8);
 }
 
-void random_code(struct random *random, enum dec_mode mode, uint8_t *code, size_t size)
+/* MOV reg, value: 32 bits in every mode. Returns its length. */
+static unsigned move(enum dec_mode mode, uint8_t *code, unsigned reg, uint64_t value)
 {
-    size_t at = 0;
-    while (at < size) {
-        uint8_t bytes[DEC_MAX_LENGTH] = {0};
-        struct dec_insn insn;
+    unsigned length = 0;
+    if (mode == DEC_MODE_16)
+        code[length++] = 0x66;
+    code[length++] = 0xb8 | reg;
+    store_le(code + length, value, 4);
+    return length + 4;
+}
+
+/* What needs several registers to be right: MSRs, ports, control registers, repeated strings. */
+static size_t random_idiom(struct random *random, enum dec_mode mode, uint8_t code[32])
+{
+    static const uint32_t msrs[] = {
+        MSR_APIC_BASE, MSR_TSC_DEADLINE, MSR_EFER,   MSR_FS_BASE, 0x10, 0x3b, 0x277,
+        0x174,         0xc0000081,       0xc0000082, 0xc0000102};
+    static const uint16_t ports[] = {0x20,  0x21,  0x40,  0x43,  0x60,  0x64,  0x70,   0x71,
+                                     0x80,  0x92,  0xa0,  0xa1,  0xb2,  0xe0,  0xe9,   0xf4,
+                                     0x3f8, 0x3fa, 0x4d0, 0x600, 0x604, 0xcf9, 0x2000, 0x2004};
+    unsigned kind = random_below(random, 4);
+    unsigned length = move(mode, code, 0, random_value(random));
+    if (kind == 0) { /* WRMSR */
+        uint32_t msr = random_chance(random, 25) ? MSR_X2APIC + random_below(random, 64)
+                                                 : msrs[random_below(random, ARRAY_SIZE(msrs))];
+        length += move(mode, code + length, 1, msr);
+        length +=
+            move(mode, code + length, 2, random_chance(random, 60) ? 0 : random_value(random));
+        code[length++] = 0x0f;
+        code[length++] = 0x30;
+    } else if (kind == 1) { /* IN, OUT, INS, OUTS */
+        static const uint8_t accesses[] = {0xec, 0xed, 0xee, 0xef, 0xee, 0xef, 0x6d, 0x6f};
+        length += move(mode, code + length, 2, ports[random_below(random, ARRAY_SIZE(ports))]);
+        if (random_chance(random, 30))
+            code[length++] = 0xf3;
+        code[length++] = accesses[random_below(random, ARRAY_SIZE(accesses))];
+    } else if (kind == 2) { /* MOV CRn, EAX, with a bit or two changed */
+        static const uint8_t registers[] = {0xc0, 0xe0, 0xd8, 0xc0};
+        uint8_t modrm = registers[random_below(random, ARRAY_SIZE(registers))];
+        if (modrm != 0xd8) {
+            memcpy(code, (const uint8_t[]){0x0f, 0x20, modrm, 0x0f, 0xba, 0xf8}, 6); /* BTC EAX */
+            code[6] = (uint8_t)random_below(random, 32);
+            length = 7;
+        }
+        memcpy(code + length, (const uint8_t[]){0x0f, 0x22, modrm}, 3);
+        length += 3;
+    } else { /* a long repetition */
+        static const uint8_t strings[] = {0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xae, 0xa7, 0x6c};
+        length += move(mode, code + length, 6, random_address(random));
+        length += move(mode, code + length, 7, random_address(random));
+        length += move(mode, code + length, 1, random_value(random));
+        code[length++] = random_chance(random, 80) ? 0xf3 : 0xf2;
+        code[length++] = strings[random_below(random, ARRAY_SIZE(strings))];
+    }
+    return length;
+}
+
+static size_t random_instruction(struct random *random, enum dec_mode mode,
+                                 uint8_t code[DEC_MAX_LENGTH])
+{
+    struct dec_insn insn;
+    do {
         unsigned kind = random_below(random, 100);
         if (kind < 35)
-            load_register(random, mode, bytes);
+            load_register(random, mode, code);
         else if (kind < 65)
-            special_instruction(random, mode, bytes);
+            special_instruction(random, mode, code);
         else
-            any_instruction(random, mode, bytes);
-        size_t length = 1 + random_below(random, DEC_MAX_LENGTH);
-        if (dec_decode(bytes, sizeof(bytes), mode, &insn) == DEC_OK)
-            length = insn.length;
-        else if (!random_chance(random, 3))
-            continue;
+            any_instruction(random, mode, code);
+        if (dec_decode(code, DEC_MAX_LENGTH, mode, &insn) == DEC_OK)
+            return insn.length;
+    } while (!random_chance(random, 3)); /* an illegal one now and then */
+    return 1 + random_below(random, DEC_MAX_LENGTH);
+}
+
+void random_code(struct random *random, enum dec_mode mode, uint8_t *code, size_t size)
+{
+    size_t length;
+    for (size_t at = 0; at < size; at += length) {
+        uint8_t bytes[32] = {0};
+        length = random_chance(random, 8) ? random_idiom(random, mode, bytes)
+                                          : random_instruction(random, mode, bytes);
         if (length > size - at)
             length = size - at;
         memcpy(code + at, bytes, length);
-        at += length;
     }
 }
