@@ -298,7 +298,7 @@ struct chardev *chardev_create(const char *spec, struct loop *loop, struct bus *
     const char *path;
     const struct chardev_kind *kind = find_kind(spec, &path);
     if (!kind) {
-        error_set(error, "'%s' is not a character stream: use stdio, none, file:PATH or unix:PATH",
+        error_set(error, "%s: is not a character stream: use stdio, none, file:PATH or unix:PATH",
                   spec);
         return NULL;
     }

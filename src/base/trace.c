@@ -15,6 +15,9 @@ static const struct {
 bool trace_parse(const char *list, uint32_t *mask, const char **bad)
 {
     *mask = 0;
+    *bad = list;
+    if (!*list)
+        return false;
     for (const char *word = list; *word;) {
         size_t length = strcspn(word, ",");
         size_t i;

@@ -61,6 +61,13 @@ static bool open_trace(struct run_options *options, struct error *error)
                                               options->trace_file, strerror(errno));
 }
 
+/* Closes a file that was written; false where it does not have all of it. */
+static bool close_written(FILE *file)
+{
+    bool written = !ferror(file);
+    return fclose(file) == 0 && written;
+}
+
 static bool write_stats(const struct run *run, struct error *error)
 {
     if (!run->options.stats)
@@ -71,12 +78,11 @@ static bool write_stats(const struct run *run, struct error *error)
         return true;
     }
     FILE *out = fopen(path, "we");
-    if (out) {
-        vm_print_stats(run->vm, out, true);
-        if (fclose(out) == 0)
-            return true;
-    }
-    return error_set(error, "--stats=%s: cannot be written: %s", path, strerror(errno));
+    if (!out)
+        return error_set(error, "--stats=%s: cannot be written: %s", path, strerror(errno));
+    vm_print_stats(run->vm, out, true);
+    return close_written(out) ||
+           error_set(error, "--stats=%s: not all of it could be written; is the disk full?", path);
 }
 
 static int exit_status(const struct vm_result *result)
@@ -127,6 +133,7 @@ int cmd_run(int argc, char **argv)
     }
     if (!run_guest(&run, &status, &error)) {
         status = EXIT_HOST_ERROR;
+        terminal_leave_raw();
         log_error("%s", error.text);
     }
     if (run.vm)
@@ -135,7 +142,11 @@ int cmd_run(int argc, char **argv)
         close(run.signals);
     if (run.loop)
         loop_destroy(run.loop);
-    if (run.options.trace_file && run.options.vm.trace.out)
-        fclose(run.options.vm.trace.out);
+    if (run.options.trace_file && run.options.vm.trace.out &&
+        !close_written(run.options.vm.trace.out)) {
+        status = EXIT_HOST_ERROR;
+        log_error("--trace-file %s: not all of it could be written; is the disk full?",
+                  run.options.trace_file);
+    }
     return status;
 }

@@ -27,7 +27,7 @@ static bool read_all(int fd, struct file_data *data)
 bool file_read(struct file_data *data, const char *what, const char *path, struct error *error)
 {
     *data = (struct file_data){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would block */
     if (fd < 0)
         return error_set(error, "%s %s: cannot be opened: %s", what, path, strerror(errno));
 

@@ -9,6 +9,7 @@
 /* Offsets in the file's first sectors and in boot_params alike. */
 enum {
     HDR_SETUP_SECTS = 0x1f1,
+    HDR_SYSSIZE = 0x1f4,
     HDR_BOOT_FLAG = 0x1fe,
     HDR_JUMP_LENGTH = 0x201, /* the header ends at 0x202 + this */
     HDR_MAGIC = 0x202,
@@ -131,6 +132,9 @@ static bool place_kernel(const struct boot_files *files, struct placement *place
                          path);
     place->payload = bytes + setup_size;
     place->payload_size = files->kernel.size - setup_size;
+    if (place->payload_size / 16 < load_le(bytes + HDR_SYSSIZE, 4)) /* it counts 16 bytes */
+        return error_set(error, "--kernel %s: is shorter than its header says; it is cut off",
+                         path);
     place->base = HIGH_BASE;
     place->size = place->payload_size;
     if (version >= 0x20a) {

@@ -228,6 +228,16 @@ static void reset_guest(void *opaque)
     bus_unlock(vm->bus);
 }
 
+static struct chardev *open_stream(struct vm *vm, const char *option, const char *spec,
+                                   struct error *error)
+{
+    struct error reason;
+    struct chardev *chardev = chardev_create(spec, vm->loop, vm->bus, on_quit, vm, &reason);
+    if (!chardev)
+        error_format(error, "%s %s", option, reason.text);
+    return chardev;
+}
+
 static bool create_host_side(struct vm *vm, struct error *error)
 {
     if (!cpu_model_init(&vm->model, vm->config.cpu_model, error))
@@ -238,11 +248,11 @@ static bool create_host_side(struct vm *vm, struct error *error)
     clock_on_earlier(vm->clock, on_earlier_deadline, vm);
     if (vm->config.trace.mask & (TRACE_PORT | TRACE_MMIO))
         bus_set_watch(vm->bus, on_bus_access, vm);
-    vm->serial = chardev_create(vm->config.serial, vm->loop, vm->bus, on_quit, vm, error);
+    vm->serial = open_stream(vm, "--serial", vm->config.serial, error);
     if (!vm->serial)
         return false;
     if (vm->config.debugcon)
-        vm->debugcon = chardev_create(vm->config.debugcon, vm->loop, vm->bus, on_quit, vm, error);
+        vm->debugcon = open_stream(vm, "--debugcon", vm->config.debugcon, error);
     return !vm->config.debugcon || vm->debugcon;
 }
 

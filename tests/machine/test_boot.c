@@ -186,6 +186,14 @@ Test(boot_linux, refuses_old_and_cut_off_images)
     make_bzimage(image);
     setup(&f, image, SETUP_SIZE);
     expect_error(&f, "cut off");
+
+    make_bzimage(image);
+    store_le(image + 0x1f4, PAYLOAD_SIZE / 16, 4);
+    setup(&f, image, sizeof(image) - 1);
+    expect_error(&f, "cut off");
+    setup(&f, image, sizeof(image));
+    cr_assert(load(&f), "%s", f.error.text);
+    teardown(&f);
 }
 
 /* --- Files that are no kernels */
