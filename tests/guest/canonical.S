@@ -24,8 +24,8 @@
  *   PUSHF: #SS(0x0)
  *   ENTER: #SS(0x0)
  *   LEAVE: #SS(0x0)
- *   JMP: #GP(0x0) same=0x1039fa
- *   CALL: #GP(0x0)
+ *   JMP: #GP(0x0)+0x0
+ *   CALL: #GP(0x0)+0x0
  *   RET: #GP(0x0)+0x0
  *   IRET: #GP(0x0)+0x0
  *   far RET: #GP(0x0)
@@ -95,9 +95,15 @@ main:
         bad_stack "PUSHF", pushfq
         bad_stack "ENTER", enter $8, $0
         bad_stack "LEAVE", leave
-        bad     "JMP", jmp *%rbx
-        show    same, event_rip
-        bad     "CALL", call *%rbx
+        try     "JMP"
+        movabs  $BAD, %rbx
+        show_rip
+        jmp     *%rbx
+        caught
+        try     "CALL"
+        show_rip
+        call    *%rbx
+        caught
         try     "RET"
         movabs  $BAD, %rbx
         push    %rbx
