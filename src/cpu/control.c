@@ -5,8 +5,6 @@
 #include "mmu/mmu.h"
 #include "mmu/phys.h"
 
-#define CR0_WRITABLE                                                                               \
-    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 #define CR3_NO_FLUSH BIT(63)
 #define CR3_PCID 0xfffu
 
@@ -46,10 +44,20 @@ static bool may_switch_paging(const struct cpu *cpu, bool on)
     return !(cpu->cr4 & CR4_PCIDE) && mode_code(cpu->mode) != DEC_MODE_64;
 }
 
+bool cpu_load_pdptes(struct cpu *cpu)
+{
+    return !uses_pdptes(cpu, cpu->cr0, cpu->cr4) || load_pdptes(cpu, cpu->cr3);
+}
+
+bool cpu_valid_cr0(uint64_t value)
+{
+    return !(value >> 32) && (!(value & CR0_PG) || value & CR0_PE) &&
+           (!(value & CR0_NW) || value & CR0_CD);
+}
+
 bool cpu_write_cr0(struct cpu *cpu, uint64_t value)
 {
-    if (value >> 32 || (value & CR0_PG && !(value & CR0_PE)) ||
-        (value & CR0_NW && !(value & CR0_CD)))
+    if (!cpu_valid_cr0(value))
         return false;
     value = (value & CR0_WRITABLE) | CR0_ET;
     uint64_t changed = cpu->cr0 ^ value;
@@ -70,6 +78,11 @@ bool cpu_write_cr0(struct cpu *cpu, uint64_t value)
     return true;
 }
 
+bool cpu_valid_cr3(const struct cpu *cpu, uint64_t value)
+{
+    return !(value & above_physical(cpu));
+}
+
 bool cpu_write_cr3(struct cpu *cpu, uint64_t value)
 {
     bool keep = false;
@@ -77,7 +90,7 @@ bool cpu_write_cr3(struct cpu *cpu, uint64_t value)
         keep = value & CR3_NO_FLUSH;
         value &= ~CR3_NO_FLUSH;
     }
-    if (value & above_physical(cpu))
+    if (!cpu_valid_cr3(cpu, value))
         return false;
     if (uses_pdptes(cpu, cpu->cr0, cpu->cr4) && !load_pdptes(cpu, value))
         return false;
@@ -113,11 +126,16 @@ static uint64_t cr4_supported(const struct cpu *cpu)
     return supported;
 }
 
+bool cpu_valid_cr4(const struct cpu *cpu, uint64_t value)
+{
+    return !(value & ~cr4_supported(cpu));
+}
+
 bool cpu_write_cr4(struct cpu *cpu, uint64_t value)
 {
     uint64_t changed = cpu->cr4 ^ value;
     bool long_mode = cpu->msr.efer & EFER_LMA;
-    if (value & ~cr4_supported(cpu))
+    if (!cpu_valid_cr4(cpu, value))
         return false;
     if (changed & CR4_PAE && long_mode)
         return false;

@@ -4,6 +4,7 @@
 #include "base/bits.h"
 #include "cpu/breakpoint.h"
 #include "cpu/interp.h"
+#include "cpu/smm.h"
 #include "cpu/stub.h"
 #include "mmu/mmu.h"
 
@@ -40,6 +41,7 @@ static void reset_common(struct cpu *cpu)
     cpu->msr.efer = 0;
     cpu->cpl = 0;
     cpu->halted = cpu->nmi_blocked = false;
+    cpu->smm = false;
     cpu->interrupt_shadow = SHADOW_NONE;
     breakpoints_take_hits(cpu);
     breakpoints_update(cpu);
@@ -56,6 +58,7 @@ static void reset_state(struct cpu *cpu)
     memset(cpu->vec, 0, sizeof(cpu->vec));
     memset(&cpu->fx, 0, sizeof(cpu->fx));
     cpu->ferr_asserted = false;
+    cpu->smbase = SMBASE_AT_RESET;
     cpu->fx.fcw = 0x40;
     cpu->fx.ftw = 0xff;
     cpu->fx.mxcsr = cpu->mxcsr = MXCSR_AT_RESET;
@@ -127,7 +130,9 @@ void cpu_destroy(struct cpu *cpu)
 bool cpu_has_work(const struct cpu *cpu)
 {
     uint32_t requests = atomic_load(&cpu->requests);
-    if (requests & (CPU_REQUEST_EXIT | CPU_REQUEST_INIT))
+    if (requests & CPU_REQUEST_EXIT)
+        return true;
+    if (requests & (CPU_REQUEST_INIT | CPU_REQUEST_SMI) && !cpu->smm)
         return true;
     if (requests & CPU_REQUEST_NMI && !cpu->nmi_blocked)
         return true;

@@ -58,6 +58,12 @@ void cpu_update_mode(struct cpu *cpu);
 bool cpu_write_cr0(struct cpu *cpu, uint64_t value);
 bool cpu_write_cr3(struct cpu *cpu, uint64_t value);
 bool cpu_write_cr4(struct cpu *cpu, uint64_t value);
+/* Whether a value is one at all: no reserved bits, no contradictions in itself. */
+bool cpu_valid_cr0(uint64_t value);
+bool cpu_valid_cr3(const struct cpu *cpu, uint64_t value);
+bool cpu_valid_cr4(const struct cpu *cpu, uint64_t value);
+/* Reads the PDPTEs that CR3 points to, under PAE paging; false where they are not valid. */
+bool cpu_load_pdptes(struct cpu *cpu);
 bool cpu_read_msr(struct cpu *cpu, uint32_t index, uint64_t *value);
 bool cpu_write_msr(struct cpu *cpu, uint32_t index, uint64_t value);
 

@@ -7,6 +7,7 @@
 #include "cpu/cpu.h"
 #include "cpu/debug.h"
 #include "cpu/exception.h"
+#include "cpu/smm.h"
 #include "mmu/phys.h"
 
 #include <stdio.h>
@@ -253,6 +254,11 @@ static bool holds_interrupts(const struct cpu *cpu)
     return is_stepping(cpu) && !cpu->halted;
 }
 
+static bool smi_can_be_taken(const struct cpu *cpu)
+{
+    return !cpu->smm && !cpu->interrupt_shadow && !holds_interrupts(cpu);
+}
+
 /* Between blocks: what cannot wait. False: leave the run loop with *exit. */
 static bool attend(struct cpu *cpu, enum cpu_exit *exit)
 {
@@ -281,7 +287,11 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
         *exit = CPU_EXIT_BUDGET;
         return false;
     }
-    if (requests & CPU_REQUEST_INIT) {
+    if (requests & CPU_REQUEST_SMI && smi_can_be_taken(cpu)) {
+        cpu_clear_request(cpu, CPU_REQUEST_SMI);
+        smm_enter(cpu);
+    }
+    if (requests & CPU_REQUEST_INIT && !cpu->smm) {
         cpu_clear_request(cpu, CPU_REQUEST_INIT);
         cpu_init_signal(cpu);
     }

@@ -14,6 +14,9 @@ interp_handler system_syscall, system_sysret, system_sysenter, system_sysexit;
 interp_handler system_pushf, system_popf, system_cli, system_sti, system_clac, system_stac;
 interp_handler system_int, system_int1, system_int3, system_into;
 
+/* smm.c */
+interp_handler system_rsm;
+
 /* interp_segment.c */
 interp_handler system_mov_seg, system_load_far_pointer;
 interp_handler system_lgdt, system_lidt, system_sgdt, system_sidt;

@@ -56,6 +56,9 @@ struct trace;
 #define CR0_CD BIT(30)
 #define CR0_PG BIT(31)
 
+#define CR0_WRITABLE                                                                               \
+    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+
 #define CR4_VME BIT(0)
 #define CR4_PVI BIT(1)
 #define CR4_TSD BIT(2)
@@ -239,12 +242,15 @@ struct cpu {
     _Atomic uint32_t requests; /* enum cpu_request */
     uint8_t interrupt_shadow;  /* enum interrupt_shadow */
     bool nmi_blocked;
+    bool smm;             /* in system-management mode */
+    bool smm_nmi_blocked; /* what nmi_blocked becomes after it */
     bool halted;
     uint8_t cpl;
 
     struct segment seg[6], ldtr, tr;
     struct table_register gdtr, idtr;
     uint64_t cr0, cr2, cr3, cr4, xcr0, dr[8];
+    uint32_t smbase;
     uint64_t pdpte[4];      /* PAE's cached entries */
     uint64_t physical_mask; /* of every address that leaves the CPU: without bit 20 under A20M# */
     struct msrs msr;

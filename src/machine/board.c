@@ -162,6 +162,7 @@ static bool create_interrupt_controllers(struct board *board)
         .apic_bus = board->apic_bus,
         .intr = config->intr,
         .nmi = config->nmi,
+        .smi = config->smi,
         .init = config->init,
         .tsc = read_tsc,
         .cpu = board,

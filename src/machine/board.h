@@ -40,13 +40,14 @@ struct board_events {
 struct board_config {
     struct bus *bus;
     struct clock *clock;
-    uint64_t memory;                 /* bytes of RAM, for the CMOS */
-    unsigned physical_bits;          /* of the CPU */
-    struct chardev *serial;          /* COM1; NULL: nothing is plugged in */
-    struct chardev *debugcon;        /* NULL: no debug console */
-    struct irq_line intr, nmi, init; /* to the CPU: a level and two pulses */
-    struct irq_line ignne;           /* to the CPU: high where it is to ignore x87 exceptions */
-    struct irq_line a20;             /* to the CPU: high while address line 20 is not masked */
+    uint64_t memory;                /* bytes of RAM, for the CMOS */
+    unsigned physical_bits;         /* of the CPU */
+    struct chardev *serial;         /* COM1; NULL: nothing is plugged in */
+    struct chardev *debugcon;       /* NULL: no debug console */
+    struct irq_line intr;           /* to the CPU: a level */
+    struct irq_line nmi, smi, init; /* to the CPU: pulses */
+    struct irq_line ignne;          /* to the CPU: high where it is to ignore x87 exceptions */
+    struct irq_line a20;            /* to the CPU: high while address line 20 is not masked */
     struct board_events events;
     struct trace *trace; /* interrupt lines and events */
 };

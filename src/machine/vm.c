@@ -282,6 +282,7 @@ static bool create_board(struct vm *vm, struct error *error)
         .debugcon = vm->debugcon,
         .intr = {on_cpu_line, vm, CPU_REQUEST_INTR},
         .nmi = {on_cpu_line, vm, CPU_REQUEST_NMI},
+        .smi = {on_cpu_line, vm, CPU_REQUEST_SMI},
         .init = {on_cpu_line, vm, CPU_REQUEST_INIT},
         .ignne = {on_ignne, vm, 0},
         .a20 = {on_a20, vm, 0},
