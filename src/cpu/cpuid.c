@@ -25,7 +25,8 @@ static const uint32_t system_features[CPUID_WORDS] = {
     [CPUID_1_EDX] = 0x7e | BIT(7) | BIT(12) | BIT(13) | BIT(14) | BIT(16) | BIT(17) | BIT(27),
     /* TSC_ADJUST, SMEP, fast REP MOVSB and STOSB */
     [CPUID_7_EBX] = BIT(1) | BIT(7) | BIT(9),
-    [CPUID_7_ECX] = BIT(2), /* UMIP */
+    [CPUID_7_ECX] = BIT(2),  /* UMIP */
+    [CPUID_D1_EAX] = BIT(2), /* XGETBV of what is in use */
     /* fast short REP MOVSB; SPEC_CTRL, STIBP, L1D_FLUSH, ARCH_CAPABILITIES, SSBD */
     [CPUID_7_EDX] = BIT(4) | BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(31),
     /* NX, 1 GiB pages, long mode */

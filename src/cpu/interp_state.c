@@ -26,6 +26,12 @@ struct area {
     uint8_t bytes[XSTATE_MAX_SIZE] __attribute__((aligned(64)));
 };
 
+/* XMM or YMM registers that the mode has. */
+static unsigned vector_registers(const struct cpu *cpu)
+{
+    return mode_code(cpu->mode) == DEC_MODE_64 ? 16 : 8;
+}
+
 static void area_init(struct area *area, struct cpu *cpu, const struct dec_insn *insn,
                       unsigned alignment)
 {
@@ -34,7 +40,7 @@ static void area_init(struct area *area, struct cpu *cpu, const struct dec_insn 
     area->offset = cpu_effective_address(cpu, insn);
     area->mask = bytes_mask(insn->address_size);
     area->wide = insn->operand_size == 8;
-    area->registers = insn->mode == DEC_MODE_64 ? 16 : 8;
+    area->registers = vector_registers(cpu);
     if (seg_linear(cpu, area->seg, area->offset, 1, false) & (alignment - 1))
         cpu_raise_error(cpu, VECTOR_GP, 0);
 }
@@ -207,12 +213,10 @@ static bool x87_in_use(const struct fx_image *fx)
            !all_zero(fx->st[0], sizeof(fx->st));
 }
 
-/* XINUSE: the components that are not in their initial configuration (SDM vol. 1, 13.6). */
-static uint64_t components_in_use(const struct area *area)
+uint64_t cpu_xstate_in_use(const struct cpu *cpu)
 {
-    const struct cpu *cpu = area->cpu;
     uint64_t in_use = x87_in_use(&cpu->fx) ? XSTATE_X87 : 0;
-    for (unsigned i = 0; i < area->registers; i++) {
+    for (unsigned i = 0; i < vector_registers(cpu); i++) {
         if (cpu->vec[i].u64[0] | cpu->vec[i].u64[1])
             in_use |= XSTATE_SSE;
         if (cpu->vec[i].u64[2] | cpu->vec[i].u64[3])
@@ -250,7 +254,7 @@ static void save_standard(struct cpu *cpu, const struct dec_insn *insn, bool opt
     check_xsave_enabled(cpu);
     area_init(&area, cpu, insn, 64);
     uint64_t requested = requested_features(cpu, cpu->xcr0);
-    uint64_t in_use = components_in_use(&area);
+    uint64_t in_use = cpu_xstate_in_use(cpu);
     area_probe(&area, xstate_size(requested));
     area_read(&area, XSTATE_BV_OFFSET, 8);
 
@@ -268,7 +272,7 @@ static void save_compacted(struct cpu *cpu, const struct dec_insn *insn, uint64_
     check_xsave_enabled(cpu);
     area_init(&area, cpu, insn, 64);
     uint64_t requested = requested_features(cpu, enabled);
-    uint64_t in_use = components_in_use(&area);
+    uint64_t in_use = cpu_xstate_in_use(cpu);
     if (cpu->mxcsr != MXCSR_DEFAULT)
         in_use |= XSTATE_SSE;
     uint64_t saved = requested & in_use;

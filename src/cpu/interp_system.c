@@ -6,6 +6,7 @@
 #include "cpu/cpu.h"
 #include "cpu/gates.h"
 #include "cpu/segment.h"
+#include "cpu/xstate.h"
 
 static void raise_gp(struct cpu *cpu, const struct interp_insn *in)
 {
@@ -245,9 +246,11 @@ static void xgetbv(struct cpu *cpu, const struct interp_insn *in)
     (void)in;
     if (!(cpu->cr4 & CR4_OSXSAVE))
         cpu_raise(cpu, VECTOR_UD);
-    if ((uint32_t)cpu->gpr[REG_RCX] != 0)
+    uint32_t index = (uint32_t)cpu->gpr[REG_RCX];
+    if (index > 1)
         cpu_raise_error(cpu, VECTOR_GP, 0);
-    write_edx_eax(cpu, cpu->xcr0);
+    uint64_t in_use = index == 1 ? cpu_xstate_in_use(cpu) : ~0ull;
+    write_edx_eax(cpu, cpu->xcr0 & in_use);
 }
 
 static void xsetbv(struct cpu *cpu, const struct interp_insn *in)

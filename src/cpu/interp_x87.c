@@ -147,9 +147,17 @@ static void do_fnstsw(struct cpu *cpu, const struct interp_insn *in)
 /* Moves a whole environment or state, of up to 108 bytes, by chunks that access.h takes. */
 enum { CHUNK = 64 };
 
+/* Its fields are of the operand's size, 2 or 4 bytes, and #AC asks for no more. */
+static void check_area(struct cpu *cpu, const struct dec_insn *insn, uint64_t offset, bool write)
+{
+    seg_linear(cpu, (enum dec_seg)insn->mem.segment, offset, insn->operand_size == 2 ? 2 : 4,
+               write);
+}
+
 static void read_area(struct cpu *cpu, const struct dec_insn *insn, uint8_t *data, unsigned size)
 {
     uint64_t offset = cpu_effective_address(cpu, insn);
+    check_area(cpu, insn, offset, false);
     for (unsigned at = 0; at < size; at += CHUNK) {
         unsigned part = size - at < CHUNK ? size - at : CHUNK;
         mem_read(cpu, (enum dec_seg)insn->mem.segment,
@@ -161,6 +169,7 @@ static void write_area(struct cpu *cpu, const struct dec_insn *insn, const uint8
                        unsigned size)
 {
     uint64_t offset = cpu_effective_address(cpu, insn);
+    check_area(cpu, insn, offset, true);
     for (unsigned pass = 0; pass < 2; pass++) {
         for (unsigned at = 0; at < size; at += CHUNK) {
             unsigned part = size - at < CHUNK ? size - at : CHUNK;

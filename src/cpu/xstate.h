@@ -29,6 +29,11 @@ enum xstate_layout {
 #define MXCSR_VALID 0xffffu /* MXCSR_MASK: DAZ is there */
 #define FCW_DEFAULT 0x037fu
 
+struct cpu;
+
+/* XINUSE: the components that are not in their initial configuration (SDM vol. 1, 13.6). */
+uint64_t cpu_xstate_in_use(const struct cpu *cpu);
+
 /* The size of an area that holds the components in mask, in either format. */
 static inline uint32_t xstate_size(uint64_t mask)
 {

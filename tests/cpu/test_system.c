@@ -439,3 +439,70 @@ Test(system, string_ports_let_interrupts_in)
     cr_expect_eq(guest.cpu->gpr[REG_RCX], 3, "after one iteration");
     cr_expect_eq(guest_stack(&guest, 0, 8), GUEST_CODE + 1);
 }
+
+Test(system, xgetbv_of_what_is_in_use)
+{
+    if (!guest.model.features[DEC_FEATURE_XSAVE])
+        return;
+    guest_enter_long(&guest, 0);
+    struct cpu *cpu = guest.cpu;
+    cpu->xcr0 = guest.model.xcr0_supported;
+    memset(&cpu->fx, 0, sizeof(cpu->fx));
+    cpu->fx.fcw = 0x37f;
+    memset(cpu->vec, 0, sizeof(cpu->vec));
+    cpu->gpr[REG_RCX] = 1;
+    cpu_update_mode(cpu);
+    cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x01, 0xd0, 0xf4), CPU_EXIT_HALT);
+    cr_expect_eq(cpu->gpr[REG_RAX], 0);
+    cpu->vec[15].u8[3] = 1;
+    cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x01, 0xd0, 0xf4), CPU_EXIT_HALT);
+    cr_expect_eq(cpu->gpr[REG_RAX], 2);
+    cpu->fx.ftw = 1;
+    cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x01, 0xd0, 0xf4), CPU_EXIT_HALT);
+    cr_expect_eq(cpu->gpr[REG_RAX], 3);
+    cr_expect_eq(cpu->gpr[REG_RDX], 0);
+    cpu->gpr[REG_RCX] = 2;
+    cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x01, 0xd0, 0xf4), CPU_EXIT_HALT);
+    cr_expect_eq(guest_vector(&guest), VECTOR_GP);
+    cr_expect(cpu_cpuid(cpu, 0xd, 1).eax & BIT(2));
+}
+
+/* What #AC asks of areas and of wide data, as CPUs do. */
+Test(system, alignment_of_areas_and_vectors)
+{
+    static const struct {
+        uint8_t code[6];
+        unsigned offset;
+        bool faults;
+    } cases[] = {
+        {{0xd9, 0x33}, 4, false}, /* fnstenv [rbx] */
+        {{0xd9, 0x33}, 2, true},
+        {{0x66, 0xd9, 0x33}, 2, false}, /* its 16-bit form */
+        {{0x66, 0xd9, 0x33}, 1, true},
+        {{0xdd, 0x33}, 4, false}, /* fnsave [rbx] */
+        {{0xdd, 0x33}, 2, true},
+        {{0xdb, 0x2b}, 8, false}, /* fld tbyte [rbx] */
+        {{0xdb, 0x2b}, 4, true},
+        {{0x0f, 0x10, 0x03}, 1, false},      /* movups xmm0, [rbx] */
+        {{0xf3, 0x0f, 0x7e, 0x03}, 4, true}, /* movq xmm0, [rbx] */
+        {{0x0f, 0xc7, 0x0b}, 4, true},       /* cmpxchg8b [rbx] */
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        guest_enter_long(&guest, 3);
+        struct cpu *cpu = guest.cpu;
+        cpu->cr0 |= CR0_AM;
+        cpu->rflags |= FLAG_AC;
+        cpu->gpr[REG_RBX] = GUEST_DATA + cases[i].offset;
+        cpu->fx.fcw = 0x37f;
+        cpu->fx.ftw = 0;
+        cpu_update_mode(cpu);
+        uint8_t code[7];
+        memcpy(code, cases[i].code, 6);
+        for (unsigned end = 6; end > 0 && (end == 6 || !code[end]); end--)
+            code[end] = 0xf4; /* HLT after it: #GP */
+        cr_assert_eq(guest_run(&guest, code, sizeof(code)), CPU_EXIT_HALT);
+        cr_expect_eq(guest_vector(&guest), cases[i].faults ? VECTOR_AC : VECTOR_GP, "%zu: %d", i,
+                     guest_vector(&guest));
+        cpu->rflags &= ~(uint64_t)FLAG_AC;
+    }
+}
