@@ -42,7 +42,7 @@ class Builds:
             cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\n")
         self.kernel, self.busybox = lines[-3:-1]
         self.initrd = folder / "bench/initramfs.gz"
-        subprocess.run([root / "tools/mkinitramfs", self.busybox, self.initrd, self.program],
+        subprocess.run([root / "tools/mkinitramfs", self.initrd, self.busybox, "--", self.program],
                        check=True)
 
 
