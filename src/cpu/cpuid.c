@@ -14,8 +14,6 @@
 #define LINE_SIZE 64
 #define LINEAR_BITS 48
 #define TSC_MHZ 1000
-#define CRYSTAL_HZ 25000000
-#define TSC_PER_CRYSTAL (TSC_MHZ * 1000000ull / CRYSTAL_HZ)
 
 /* What belongs to the system and not to an instruction group: always there. */
 static const uint32_t system_features[CPUID_WORDS] = {
@@ -155,7 +153,8 @@ static struct cpuid_leaf basic_leaf(const struct cpu *cpu, uint32_t leaf, uint32
     case 0xd:
         return leaf_d(cpu, subleaf);
     case 0x15:
-        return (struct cpuid_leaf){.eax = 1, .ebx = TSC_PER_CRYSTAL, .ecx = CRYSTAL_HZ};
+        /* The crystal clocks the local APIC's timer too (SDM vol. 3, 10.5.4): 1 GHz, as the TSC. */
+        return (struct cpuid_leaf){.eax = 1, .ebx = 1, .ecx = TSC_MHZ * 1000000};
     case 0x16:
         return (struct cpuid_leaf){.eax = TSC_MHZ, .ebx = TSC_MHZ, .ecx = 100};
     default:

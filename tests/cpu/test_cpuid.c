@@ -54,6 +54,7 @@ Test(cpuid, tsc_frequency)
     struct cpuid_leaf leaf = cpu_cpuid(guest.cpu, 0x15, 0);
     cr_assert_neq(leaf.eax, 0);
     cr_expect_eq((uint64_t)leaf.ecx * leaf.ebx / leaf.eax, CLOCK_TSC_HZ);
+    cr_expect_eq(leaf.ecx, NS_PER_SECOND, "the rate of the local APIC's timer");
     cr_expect(cpu_cpuid(guest.cpu, 0x80000007, 0).edx & BIT(8));
 }
 

@@ -446,7 +446,7 @@ main:
         stop_on 1
         movl    $0, hook
         try     "INT1"
-        int1
+        .byte 0xf1 /* INT1, which clang 14 does not know */
         caught
         try     "DR7.GD"
         mov     $0x2400, %eax
