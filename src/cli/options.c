@@ -16,6 +16,8 @@ enum option_id {
     OPT_CPUS,
     OPT_CPU,
     OPT_ENGINE,
+    OPT_WITHOUT,
+    OPT_PERF_MAP,
     OPT_SERIAL,
     OPT_DEBUGCON,
     OPT_DISPLAY,
@@ -36,6 +38,8 @@ static const struct option run_options[] = {
     {"cpus", required_argument, NULL, OPT_CPUS},
     {"cpu", required_argument, NULL, OPT_CPU},
     {"engine", required_argument, NULL, OPT_ENGINE},
+    {"without", required_argument, NULL, OPT_WITHOUT},
+    {"perf-map", no_argument, NULL, OPT_PERF_MAP},
     {"serial", required_argument, NULL, OPT_SERIAL},
     {"debugcon", required_argument, NULL, OPT_DEBUGCON},
     {"display", required_argument, NULL, OPT_DISPLAY},
@@ -62,7 +66,11 @@ const char *options_run_help(void)
            "  --cpus 1            number of CPUs; there can be one\n"
            "  --cpu MODEL         v1, v2, v3 (x86-64 levels) or host (default: the best that\n"
            "                      this host can run)\n"
-           "  --engine interp     how guest code runs: the interpreter\n"
+           "  --engine ENGINE     how guest code runs: interp, the interpreter (default), or jit,\n"
+           "                      the translator to host code\n"
+           "  --without LIST      optimisations of the translator to leave out: any of native,\n"
+           "                      links, liveness, lookup, separated by commas\n"
+           "  --perf-map          write /tmp/perf-PID.map, so that perf(1) names translated code\n"
            "  --serial TARGET     COM1: stdio (default), none, file:PATH, unix:PATH\n"
            "  --debugcon TARGET   the debug console at port 0xe9, to the same kinds of target\n"
            "  --display none      no display\n"
@@ -132,6 +140,22 @@ static bool parse_only(const char *option, const char *value, const char *only, 
            error_set(error, "--%s %s: is not offered; the only value is %s", option, value, only);
 }
 
+static bool parse_engine(const char *value, struct vm_config *vm, struct error *error)
+{
+    vm->jit = !strcmp(value, "jit");
+    return vm->jit || !strcmp(value, "interp") ||
+           error_set(error, "--engine %s: is not offered; engines are interp and jit", value);
+}
+
+static bool parse_without(const char *list, struct vm_config *vm, struct error *error)
+{
+    const char *bad;
+    if (jit_parse_features(list, &vm->jit_config.without, &bad))
+        return true;
+    return error_set(error, "--without: \"%.*s\" is unknown; known are %s", (int)strcspn(bad, ","),
+                     bad, jit_feature_names());
+}
+
 static bool apply(int id, const char *value, struct run_options *options, struct error *error)
 {
     struct vm_config *vm = &options->vm;
@@ -153,7 +177,12 @@ static bool apply(int id, const char *value, struct run_options *options, struct
         vm->cpu_model = value;
         return true;
     case OPT_ENGINE:
-        return parse_only("engine", value, "interp", error);
+        return parse_engine(value, vm, error);
+    case OPT_WITHOUT:
+        return parse_without(value, vm, error);
+    case OPT_PERF_MAP:
+        vm->jit_config.perf_map = true;
+        return true;
     case OPT_SERIAL:
         vm->serial = value;
         return true;
@@ -175,7 +204,7 @@ static bool apply(int id, const char *value, struct run_options *options, struct
         vm->start_stopped = true;
         return true;
     case OPT_STATS:
-        options->stats = true;
+        options->stats = vm->jit_config.count_called = true;
         options->stats_file = value;
         return true;
     case OPT_TRACE:

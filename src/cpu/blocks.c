@@ -1,5 +1,6 @@
 #include "cpu/blocks.h"
 
+#include "cpu/cpu.h"
 #include "cpu/exception.h"
 #include "cpu/stub.h"
 #include "host/memory.h"
@@ -108,6 +109,19 @@ void blocks_keep(struct blocks *blocks, struct block *block)
     }
 }
 
+void blocks_watch(struct cpu *cpu, struct blocks *blocks, struct block *block, gpa_t gpa,
+                  unsigned size)
+{
+    if (phys_mark_code(cpu->phys, gpa, size))
+        mmu_protect_code_page(cpu, gpa & PAGE_MASK);
+    add_ref(blocks, block, gpa, size);
+}
+
+bool blocks_has_room(const struct blocks *blocks)
+{
+    return ARENA_SIZE - blocks->used >= BLOCK_MAX_BYTES;
+}
+
 void blocks_note_write(struct blocks *blocks, gpa_t gpa, unsigned size)
 {
     pthread_mutex_lock(&blocks->lock);
@@ -130,7 +144,7 @@ void blocks_note_drop_all(struct blocks *blocks)
     pthread_mutex_unlock(&blocks->lock);
 }
 
-static void drop_block(struct blocks *blocks, struct block *block)
+static void drop_block(struct cpu *cpu, struct blocks *blocks, struct block *block)
 {
     if (block->mode == BLOCK_DEAD)
         return; /* through its other page */
@@ -139,6 +153,8 @@ static void drop_block(struct blocks *blocks, struct block *block)
         link = &(*link)->next_in_bucket;
     *link = block->next_in_bucket;
     block->mode = BLOCK_DEAD;
+    if (cpu->engine)
+        cpu->engine->block_dropped(cpu, block);
 }
 
 /* Drops the blocks that overlap a written range, which lies in one page, and marks anew which
@@ -154,7 +170,7 @@ static void drop_range(struct cpu *cpu, struct blocks *blocks, struct written_ra
     while (link && *link) {
         struct block_ref *ref = *link;
         if (ref->start < end && start < ref->end)
-            drop_block(blocks, ref->block);
+            drop_block(cpu, blocks, ref->block);
         if (ref->block->mode == BLOCK_DEAD) {
             *link = ref->next;
             continue;
@@ -165,7 +181,7 @@ static void drop_range(struct cpu *cpu, struct blocks *blocks, struct written_ra
     phys_keep_code(cpu->phys, page_address, needed);
 }
 
-static void drop_all(struct cpu *cpu, struct blocks *blocks)
+void blocks_drop_all(struct cpu *cpu, struct blocks *blocks)
 {
     for (unsigned i = 0; i < PAGE_BUCKETS; i++) {
         for (struct code_page *page = blocks->pages[i]; page; page = page->next_in_bucket)
@@ -175,6 +191,8 @@ static void drop_all(struct cpu *cpu, struct blocks *blocks)
     memset(blocks->buckets, 0, BUCKETS * sizeof(*blocks->buckets));
     memset(blocks->jump, 0, JUMP_ENTRIES * sizeof(*blocks->jump));
     blocks->used = 0;
+    if (cpu->engine)
+        cpu->engine->blocks_dropped(cpu);
 }
 
 void blocks_drop_written(struct cpu *cpu, struct blocks *blocks)
@@ -188,7 +206,7 @@ void blocks_drop_written(struct cpu *cpu, struct blocks *blocks)
     blocks->drop_all = false;
     pthread_mutex_unlock(&blocks->lock);
     if (all) {
-        drop_all(cpu, blocks);
+        blocks_drop_all(cpu, blocks);
         return;
     }
     for (unsigned i = 0; i < count; i++)
@@ -223,12 +241,12 @@ struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va)
            (block->gpa != gpa || block->mode != mode || !second_page_matches(cpu, block, va)))
         block = block->next_in_bucket;
     cpu->stats.jump_cache_misses++;
-    if (!block && ARENA_SIZE - blocks->used < BLOCK_MAX_BYTES)
-        drop_all(cpu, blocks);
+    if (!block && !blocks_has_room(blocks))
+        blocks_drop_all(cpu, blocks);
     if (!block)
         block = block_build(cpu, blocks, va, gpa);
     while (!block) {
-        drop_all(cpu, blocks);
+        blocks_drop_all(cpu, blocks);
         stub_flush(cpu->stubs);
         block = block_build(cpu, blocks, va, gpa);
     }

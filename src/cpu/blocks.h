@@ -20,11 +20,12 @@
 #define BLOCK_ONE_PAGE UINT64_MAX
 
 struct block {
-    gpa_t gpa;       /* of its first byte */
-    gpa_t second;    /* the page it crosses into, or BLOCK_ONE_PAGE */
-    uint32_t mode;   /* without MODE_STEP; BLOCK_DEAD when dropped */
-    uint16_t count;  /* of instructions */
-    uint16_t length; /* of their code in bytes */
+    gpa_t gpa;         /* of its first byte */
+    gpa_t second;      /* the page it crosses into, or BLOCK_ONE_PAGE */
+    uint32_t mode;     /* without MODE_STEP; BLOCK_DEAD when dropped */
+    uint16_t count;    /* of instructions */
+    uint16_t length;   /* of their code in bytes */
+    void *translation; /* another engine's */
     struct block *next_in_bucket;
     struct interp_insn insn[];
 };
@@ -73,6 +74,15 @@ void blocks_drop_written(struct cpu *cpu, struct blocks *blocks);
 /* The block that begins at linear address va in cpu's mode, built if need be. Raises what fetching
  * its first instruction raises. */
 struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va);
+
+/* Ties a block to further bytes of its page: it goes when they are written. The arena's room must
+ * do for it: blocks_has_room(). */
+void blocks_watch(struct cpu *cpu, struct blocks *blocks, struct block *block, gpa_t gpa,
+                  unsigned size);
+bool blocks_has_room(const struct blocks *blocks);
+
+/* Drops every block at once; none may be running. */
+void blocks_drop_all(struct cpu *cpu, struct blocks *blocks);
 
 /* build.c: decodes at the top of the arena, which has room for the largest block. NULL where the
  * memory for host code is full. */

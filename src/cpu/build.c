@@ -36,6 +36,7 @@ static enum added add_insn(struct cpu *cpu, struct block *block, enum dec_status
 {
     struct interp_insn *in = &block->insn[block->count];
     in->code = NULL;
+    in->offset = (uint16_t)((block->gpa + block->length) & ~PAGE_MASK);
     if (status != DEC_OK) {
         in->handler = status == DEC_TOO_LONG ? raise_too_long : interp_raise_ud;
         memset(&in->insn, 0, sizeof(in->insn));
@@ -61,6 +62,7 @@ static struct block *start_block(struct cpu *cpu, struct block *block, gpa_t gpa
     block->mode = cpu->mode & ~(uint32_t)MODE_STEP;
     block->count = 0;
     block->length = 0;
+    block->translation = NULL;
     cpu->stats.blocks_decoded++;
     return block;
 }

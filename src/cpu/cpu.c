@@ -121,6 +121,8 @@ void cpu_destroy(struct cpu *cpu)
 {
     if (!cpu)
         return;
+    if (cpu->engine)
+        cpu->engine->destroy(cpu);
     stubs_destroy(cpu->stubs);
     interp_free(cpu);
     mmu_free(cpu);

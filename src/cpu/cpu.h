@@ -28,6 +28,21 @@ void cpu_reset(struct cpu *cpu);
 /* The state after INIT: as RESET, but x87, vector registers and most MSRs stay. */
 void cpu_init_signal(struct cpu *cpu);
 
+/* Another way to run decoded blocks than by their handlers. The run loop does the rest, and steps
+ * where it must. Every cpu_run() begins with start(). run() executes a block for which can_run()
+ * says yes, and may go on to others until requests are pending or cpu->leave is set; faults leave
+ * it by cpu->fault. */
+struct block;
+struct cpu_engine {
+    void (*start)(struct cpu *cpu);
+    bool (*can_run)(struct cpu *cpu, const struct block *block);
+    void (*run)(struct cpu *cpu, struct block *block);
+    void (*destroy)(struct cpu *cpu);
+    /* A decoded block goes, or all of them; no translated code is running. */
+    void (*block_dropped)(struct cpu *cpu, struct block *block);
+    void (*blocks_dropped)(struct cpu *cpu);
+};
+
 /* Runs until something stops the guest or CPU_REQUEST_EXIT is made. While halted it returns
  * CPU_EXIT_HALT; the caller waits for cpu_has_work(). */
 enum cpu_exit cpu_run(struct cpu *cpu);

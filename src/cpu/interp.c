@@ -108,6 +108,11 @@ static bool fits_code_segment(const struct cpu *cpu, unsigned length)
     return cpu->mode & MODE_FLAT_CS || cpu->rip + length - 1 <= cpu->seg[SEG_CS].limit;
 }
 
+struct blocks *interp_blocks(struct cpu *cpu)
+{
+    return &cpu->interp->blocks;
+}
+
 static inline struct block *next_block(struct cpu *cpu)
 {
     struct interp *interp = cpu->interp;
@@ -341,6 +346,16 @@ static bool run_carefully(struct cpu *cpu)
     return false;
 }
 
+static void run_by_engine(struct cpu *cpu, struct block *block)
+{
+    if (cpu->engine->can_run(cpu, block)) {
+        cpu->interp->running = NULL;
+        cpu->engine->run(cpu, block);
+    } else {
+        run_block(cpu, block);
+    }
+}
+
 /* Not inlined into cpu_run(): setjmp() would keep every variable out of registers. */
 static __attribute__((noinline)) enum cpu_exit run_loop(struct cpu *cpu)
 {
@@ -353,9 +368,11 @@ static __attribute__((noinline)) enum cpu_exit run_loop(struct cpu *cpu)
                 return CPU_EXIT_DEBUG;
             continue;
         }
-        const struct block *block = next_block(cpu);
+        struct block *block = next_block(cpu);
         if (UNLIKELY(!fits_code_segment(cpu, block->length)))
             step(cpu);
+        else if (cpu->engine)
+            run_by_engine(cpu, block);
         else
             run_block(cpu, block);
     }
@@ -366,6 +383,8 @@ enum cpu_exit cpu_run(struct cpu *cpu)
     cpu->interp->tracing = cpu->trace->mask & TRACE_INSN;
     cpu->interp->careful = cpu->interp->tracing || (cpu->debug && cpu->debug->count);
     cpu->interp->running = NULL;
+    if (cpu->engine)
+        cpu->engine->start(cpu);
     switch (setjmp(cpu->fault)) {
     case FAULT_EXCEPTION:
         count_until_fault(cpu);

@@ -17,6 +17,7 @@ typedef void interp_handler(struct cpu *cpu, const struct interp_insn *in);
 struct interp_insn {
     interp_handler *handler;
     const void *code; /* the handler's own: host code that runs the instruction (cpu/stub.h) */
+    uint16_t offset;  /* of its first byte in its page */
     struct dec_insn insn;
 };
 
@@ -47,6 +48,8 @@ void interp_suspend(struct cpu *cpu);
 
 /* Drops all decoded blocks before the next one runs; sets cpu->leave. vCPU's thread. */
 void interp_flush(struct cpu *cpu);
+
+struct blocks *interp_blocks(struct cpu *cpu);
 
 /* Where the last blocks began, newest first, as RIP (CS base not added): for reports. Returns the
  * count. */

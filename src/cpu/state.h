@@ -20,6 +20,8 @@ struct clock;
 struct debug;
 struct phys_map;
 struct interp;
+struct cpu_engine;
+struct jit;
 struct stubs;
 struct trace;
 
@@ -238,14 +240,19 @@ struct cpu {
     struct tlb_entry *tlb;     /* the current bank's current view: see mmu/tlb.h */
     uint32_t mode;             /* enum mode_bits */
     uint32_t leave;            /* set to leave the block after this instruction */
+    uint32_t context;          /* translated code's number for mode and space_epoch */
+    _Atomic uint32_t requests; /* enum cpu_request; context and it are compared at once */
     uint32_t space_epoch;      /* of the current translations: see mmu/mmu.h */
-    _Atomic uint32_t requests; /* enum cpu_request */
+    uint16_t status;           /* status flags while translated code runs, as cpu/alu.h has AX */
     uint8_t interrupt_shadow;  /* enum interrupt_shadow */
     bool nmi_blocked;
     bool smm;             /* in system-management mode */
     bool smm_nmi_blocked; /* what nmi_blocked becomes after it */
     bool halted;
     uint8_t cpl;
+    uint64_t code_page; /* linear address of the page of the running translated block */
+    void *jump_table;   /* translated code's: src/jit/cache.h */
+    uint32_t branch;    /* the indirect branch that left translated code: likewise */
 
     struct segment seg[6], ldtr, tr;
     struct table_register gdtr, idtr;
@@ -272,7 +279,10 @@ struct cpu {
     struct tlb *tlbs;              /* all banks; owned */
     struct interp *interp;         /* decoded blocks; owned */
     struct stubs *stubs;           /* host code that the blocks' vector instructions run; owned */
-    struct phys_map *phys;         /* not owned, nor are the following */
+    /* What runs blocks; NULL: the interpreter. And the translator's, which it owns. */
+    const struct cpu_engine *engine;
+    struct jit *jit;
+    struct phys_map *phys; /* not owned, nor are the following */
     struct bus *bus;
     struct clock *clock;
     struct intc intc;

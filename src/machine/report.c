@@ -1,6 +1,7 @@
 #include "machine/report.h"
 
 #include "cpu/interp.h"
+#include "jit/jit.h"
 #include "machine/symbols.h"
 #include "mmu/mmu.h"
 #include "mmu/phys.h"
@@ -128,6 +129,30 @@ static uint64_t sum(const uint64_t *values, size_t count)
     return total;
 }
 
+static void print_counters(const struct counter *counters, size_t count, FILE *out, bool json)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (json)
+            fprintf(out, ",\n  \"%s\": %" PRIu64, counters[i].name, counters[i].value);
+        else
+            fprintf(out, "%-22s %15" PRIu64 "\n", counters[i].name, counters[i].value);
+    }
+}
+
+static void report_translator(const struct cpu *cpu, FILE *out, bool json)
+{
+    const struct jit_stats *stats = jit_stats(cpu);
+    const struct counter counters[] = {
+        {"translated_blocks", stats->blocks},       {"translated_bytes", stats->guest_bytes},
+        {"host_bytes", stats->host_bytes},          {"code_flushes", stats->flushes},
+        {"code_entries", stats->entries},           {"links_made", stats->links},
+        {"blocks_interpreted", stats->interpreted},
+    };
+    print_counters(counters, ARRAY_SIZE(counters), out, json);
+    if (!json)
+        jit_print_called(cpu, out);
+}
+
 void report_stats(const struct cpu *cpu, uint64_t host_ns, FILE *out, bool json)
 {
     const struct cpu_stats *stats = &cpu->stats;
@@ -154,6 +179,8 @@ void report_stats(const struct cpu *cpu, uint64_t host_ns, FILE *out, bool json)
         else
             fprintf(out, "%-22s %15" PRIu64 "\n", counters[i].name, counters[i].value);
     }
+    if (cpu->jit)
+        report_translator(cpu, out, json);
     if (json)
         fputs("\n}\n", out);
     fflush(out);

@@ -268,7 +268,7 @@ static bool create_cpu(struct vm *vm, struct error *error)
         .trace = &vm->config.trace,
     };
     vm->cpu = cpu_create(&config, error);
-    return vm->cpu;
+    return vm->cpu && (!vm->config.jit || jit_attach(vm->cpu, &vm->config.jit_config, error));
 }
 
 static bool create_board(struct vm *vm, struct error *error)

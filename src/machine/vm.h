@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/trace.h"
 #include "base/types.h"
+#include "jit/jit.h"
 
 #include <stdio.h>
 
@@ -19,9 +20,11 @@ struct vm_config {
     const char *serial;    /* chardev spec of COM1 */
     const char *debugcon;  /* chardev spec of port 0xe9, or NULL: no such port */
     bool debug_exit;       /* port 0xf4 ends the guest with a status of its own; pc-testdev */
-    bool no_reboot;        /* a reset ends the guest */
-    const char *gdb;       /* where the gdb stub listens (machine/gdb.h), or NULL: no stub */
-    bool start_stopped;    /* gdb lets the guest go */
+    bool jit;              /* the translator runs the guest, not the interpreter */
+    struct jit_config jit_config;
+    bool no_reboot;     /* a reset ends the guest */
+    const char *gdb;    /* where the gdb stub listens (machine/gdb.h), or NULL: no stub */
+    bool start_stopped; /* gdb lets the guest go */
     struct trace trace;
 };
 

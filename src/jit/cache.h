@@ -1,0 +1,119 @@
+/* The code cache: translations, their links, and how code finds them. Private to jit/. */
+#ifndef DOPPEL_JIT_CACHE_H
+#define DOPPEL_JIT_CACHE_H
+
+#include "cpu/blocks.h"
+#include "host/codemem.h"
+#include "jit/jit.h"
+
+/* A jump from the end of one translation to the start of another one in the same page and mode.
+ * Until it is linked, and when its target goes, it leads to its own way out. */
+struct jit_link {
+    uint8_t *site; /* the rel32, in the writable view */
+    uint8_t *unlinked;
+    struct jit_link *next; /* into the same target */
+    uint16_t offset;       /* the target's, in the page */
+    bool backward;         /* requests must be polled on the way */
+};
+
+struct translation {
+    uint8_t *polled;   /* where backward links enter; this and the following in the writable view */
+    uint8_t *entry;    /* where other links and C code enter */
+    uint8_t *indirect; /* where jumps by address enter: checks the jump entry; NULL: none yet */
+    struct jit_link *incoming;
+    uint32_t host_size;
+    uint16_t offset;     /* in the page */
+    uint8_t flags_alive; /* whether any status flag is live at entry */
+};
+
+/* Jumps by address look here. `context` has zeroes where struct cpu has the requests, so that one
+ * compare fails for another context and for a pending request. `code` is never NULL. */
+#define JIT_JUMP_BITS 13
+#define JIT_JUMP_ENTRIES (1u << JIT_JUMP_BITS)
+
+struct jit_jump {
+    gva_t va;
+    uint64_t context;
+    const uint8_t *code; /* translation.indirect in the executable view */
+    uint64_t unused;
+};
+
+_Static_assert(sizeof(struct jit_jump) == 32, "emitted code shifts the index by 5");
+
+/* Which pairs of mode word and space epoch have which number. */
+#define JIT_CONTEXTS 256
+
+struct jit_context {
+    uint32_t mode, epoch, number;
+};
+
+/* Shared code, in the executable view. */
+struct jit_thunks {
+    struct jit_link *(*enter)(struct cpu *cpu, const uint8_t *code); /* runs until code leaves */
+    /* Call: T0 is the instruction's offset in the arena. [status flags in][status flags out] */
+    const uint8_t *handler[2][2];
+    const uint8_t *handler_leave[2]; /* jump: after the handler it leaves */
+    const uint8_t *handler_jump[2];  /* jump: after the handler it goes on at next_rip */
+    const uint8_t *lookup;           /* jump to T0; T1 as struct cpu's branch */
+    const uint8_t *miss;             /* jump: leaves with RIP = T0 */
+    const uint8_t *leave_at;         /* jump: leaves with RIP = code_page + T0 */
+    const uint8_t *leave_link;       /* jump: leaves with link T0 */
+};
+
+struct jit {
+    struct jit_config config;
+    struct codemem mem;
+    ptrdiff_t to_exec; /* from the writable to the executable view */
+    size_t used, thunks_end;
+    bool bmi2;
+    bool wrgsbase;
+    struct jit_thunks thunks;
+    struct jit_jump *jump;
+    struct jit_context context[JIT_CONTEXTS];
+    uint32_t last_context;
+    uint8_t *records; /* translations and links; go with the code */
+    size_t records_used;
+    struct jit_stats stats;
+    uint64_t called[DEC_OP_COUNT];
+    FILE *perf_map;
+};
+
+#define JIT_RECORDS_SIZE ((size_t)32 << 20)
+#define JIT_BLOCK_MAX (32u << 10) /* host bytes that the largest block can take, with a margin */
+
+static inline bool jit_has(const struct jit *jit, enum jit_feature feature)
+{
+    return !(jit->config.without & feature);
+}
+
+static inline struct translation *jit_translation(const struct block *block)
+{
+    return block->translation;
+}
+
+/* Whether there is room for one more block. */
+bool jit_has_room(const struct jit *jit);
+void *jit_record(struct jit *jit, size_t size);
+
+/* Lets `link` lead to target. */
+void jit_link(struct jit_link *link, struct translation *target);
+
+/* Enters va of the current context into the jump table; makes target's indirect entry. */
+void jit_enter_jump(struct cpu *cpu, gva_t va, struct translation *target);
+
+/* Sets cpu->context. */
+void jit_select_context(struct cpu *cpu);
+
+/* Engine callbacks. */
+void jit_block_dropped(struct cpu *cpu, struct block *block);
+void jit_blocks_dropped(struct cpu *cpu);
+
+/* thunks.c */
+void jit_emit_thunks(struct cpu *cpu);
+void jit_emit_indirect_entry(struct jit *jit, struct translation *target);
+void jit_set_gs(struct cpu *cpu);
+
+/* translate.c: NULL where there is no room. */
+struct translation *jit_translate(struct cpu *cpu, struct block *block);
+
+#endif

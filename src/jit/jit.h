@@ -1,0 +1,47 @@
+/* The translator: an engine that runs guest code as host code, block by block (doc/translator.md).
+ *
+ * All calls are for the vCPU's own thread, or before it runs. */
+#ifndef DOPPEL_JIT_JIT_H
+#define DOPPEL_JIT_JIT_H
+
+#include "base/error.h"
+#include "base/types.h"
+
+#include <stdio.h>
+
+struct cpu;
+
+struct jit_config {
+    size_t code_size;  /* of the cache of translated code, in bytes; 0: the default */
+    uint32_t without;  /* enum jit_feature: optimisations that are off */
+    bool perf_map;     /* write /tmp/perf-PID.map for perf(1) */
+    bool count_called; /* count the instructions that are not translated, for jit_print_stats() */
+};
+
+/* What --without can switch off. */
+enum jit_feature {
+    JIT_NATIVE = 1 << 0, /* translated instructions: without, each calls its interpreter handler */
+    JIT_LINKS = 1 << 1,  /* jumps from block to block within a page */
+    JIT_LIVENESS = 1 << 2, /* looking for dead status flags beyond a block's end */
+    JIT_LOOKUP = 1 << 3,   /* finding blocks by address without leaving translated code */
+};
+
+/* The bits of a comma-separated list. False with *bad at the first name that is unknown. */
+bool jit_parse_features(const char *list, uint32_t *features, const char **bad);
+const char *jit_feature_names(void);
+
+/* Makes the translator the CPU's engine; cpu_destroy() frees it. */
+bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *error);
+
+struct jit_stats {
+    uint64_t blocks, guest_bytes, host_bytes, flushes;
+    uint64_t entries, links; /* entries from C; links made */
+    uint64_t interpreted;    /* blocks */
+};
+
+const struct jit_stats *jit_stats(const struct cpu *cpu);
+
+/* With count_called: the operations that called handlers most, one a line. */
+void jit_print_called(const struct cpu *cpu, FILE *out);
+
+#endif

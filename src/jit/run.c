@@ -1,0 +1,214 @@
+/* The engine: its life, and the loop that enters translated code. */
+#include "cpu/cpu.h"
+#include "cpu/exception.h"
+#include "host/features.h"
+#include "host/memory.h"
+#include "jit/cache.h"
+
+#include <asm/prctl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DEFAULT_CODE_SIZE ((size_t)64 << 20)
+#define LEAF7_EBX_BMI2 BIT(8)
+#define HWCAP2_FSGSBASE BIT(1)
+
+static const char *const feature_names[] = {"native", "links", "liveness", "lookup"};
+
+bool jit_parse_features(const char *list, uint32_t *features, const char **bad)
+{
+    *features = 0;
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        unsigned i = 0;
+        while (i < ARRAY_SIZE(feature_names) &&
+               (strlen(feature_names[i]) != length || strncmp(list, feature_names[i], length) != 0))
+            i++;
+        if (i == ARRAY_SIZE(feature_names)) {
+            *bad = list;
+            return false;
+        }
+        *features |= 1u << i;
+        list += length + (list[length] == ',');
+    }
+    return true;
+}
+
+const char *jit_feature_names(void)
+{
+    return "native, links, liveness, lookup";
+}
+
+/* Translations are for flat code: RIP is a linear address, and data accesses need no check but the
+ * TLB's. */
+static bool can_translate(const struct cpu *cpu, const struct block *block)
+{
+    return cpu->mode & MODE_FLAT_CS && block != interp_blocks((struct cpu *)cpu)->loose;
+}
+
+static struct translation *translation_of(struct cpu *cpu, struct block *block)
+{
+    struct translation *translation = jit_translation(block);
+    return translation ? translation : jit_translate(cpu, block);
+}
+
+/* An indirect branch outside the canonical addresses raises #GP(0) before it changes anything but
+ * the stack's bytes: it is taken back and left to its handler. */
+static void retry_branch(struct cpu *cpu)
+{
+    const struct interp_insn *in = (const void *)(interp_blocks(cpu)->arena + (cpu->branch & ~1u));
+    if (in->insn.op == DEC_OP_RET)
+        cpu->gpr[REG_RSP] -= 8 + (in->insn.operand_count ? in->insn.imm : 0);
+    else if (in->insn.op == DEC_OP_CALL)
+        cpu->gpr[REG_RSP] += 8;
+    cpu->rip = cpu->code_page + in->offset;
+    cpu->next_rip = cpu->rip + in->insn.length;
+    in->handler(cpu, in);
+    cpu->rip = cpu->next_rip;
+}
+
+static bool is_canonical_rip(uint64_t rip)
+{
+    return (uint64_t)((int64_t)(rip << 16) >> 16) == rip;
+}
+
+/* Enters translated code at RIP, and again while all that it left for was to be linked. */
+static void run_translated(struct cpu *cpu, struct translation *translation)
+{
+    struct jit *jit = cpu->jit;
+    jit->stats.entries++;
+    cpu->code_page = cpu->rip & PAGE_MASK;
+    cpu->branch = 0;
+    struct jit_link *link = jit->thunks.enter(cpu, translation->entry + jit->to_exec);
+    if (link) {
+        cpu->rip = cpu->code_page + link->offset;
+        uint64_t flushes = jit->stats.flushes;
+        jit->stats.links++;
+        struct block *block = interp_find(cpu);
+        struct translation *target = translation_of(cpu, block);
+        if (target && flushes == jit->stats.flushes && jit_has(jit, JIT_LINKS))
+            jit_link(link, target);
+    } else if (cpu->branch && !is_canonical_rip(cpu->rip)) {
+        retry_branch(cpu);
+    }
+}
+
+static __attribute__((noinline)) enum cpu_exit run_loop(struct cpu *cpu)
+{
+    struct jit *jit = cpu->jit;
+    for (;;) {
+        enum cpu_exit exit;
+        if (!interp_attend(cpu, &exit))
+            return exit;
+        if (UNLIKELY(interp_needs_step(cpu))) {
+            interp_step(cpu);
+            continue;
+        }
+        struct block *block = interp_find(cpu);
+        if (!can_translate(cpu, block)) {
+            jit->stats.interpreted++;
+            interp_run_block(cpu, block);
+            continue;
+        }
+        jit_select_context(cpu);
+        struct translation *translation = translation_of(cpu, block);
+        if (!translation) {
+            blocks_drop_all(cpu, interp_blocks(cpu));
+            continue;
+        }
+        if (jit_has(jit, JIT_LOOKUP) && block->second == BLOCK_ONE_PAGE)
+            jit_enter_jump(cpu, cpu->rip, translation);
+        run_translated(cpu, translation);
+    }
+}
+
+static enum cpu_exit run(struct cpu *cpu)
+{
+    interp_start(cpu);
+    jit_set_gs(cpu);
+    if (setjmp(cpu->fault)) {
+        interp_count_until_fault(cpu);
+        if (!cpu_deliver_exception(cpu))
+            return CPU_EXIT_SHUTDOWN;
+    }
+    return run_loop(cpu);
+}
+
+static void destroy(struct cpu *cpu)
+{
+    struct jit *jit = cpu->jit;
+    codemem_destroy(&jit->mem);
+    host_memory_unmap(jit->jump, JIT_JUMP_ENTRIES * sizeof(*jit->jump));
+    host_memory_unmap(jit->records, JIT_RECORDS_SIZE);
+    free(jit);
+    cpu->jit = NULL;
+    cpu->engine = NULL;
+}
+
+static const struct cpu_engine engine = {run, destroy, jit_block_dropped, jit_blocks_dropped};
+
+bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *error)
+{
+    struct jit *jit = calloc(1, sizeof(*jit));
+    if (!jit)
+        return error_set(error, "the host has no memory for the translator");
+    struct host_features features;
+    host_features_read(&features);
+    jit->config = *config;
+    jit->bmi2 = features.leaf7_ebx & LEAF7_EBX_BMI2;
+    jit->wrgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+    jit->jump = host_memory_map(JIT_JUMP_ENTRIES * sizeof(*jit->jump));
+    jit->records = host_memory_map(JIT_RECORDS_SIZE);
+    cpu->jit = jit;
+    cpu->engine = &engine;
+    cpu->jump_table = jit->jump;
+    if (!jit->jump || !jit->records)
+        return error_set(error, "the host has no memory for the translator's tables");
+    if (!codemem_create(&jit->mem, config->code_size ? config->code_size : DEFAULT_CODE_SIZE,
+                        error))
+        return false;
+    jit->to_exec = jit->mem.exec - jit->mem.write;
+    jit_emit_thunks(cpu);
+    interp_flush(cpu);
+    return true;
+}
+
+const struct jit_stats *jit_stats(const struct cpu *cpu)
+{
+    return &cpu->jit->stats;
+}
+
+void jit_set_gs(struct cpu *cpu)
+{
+    if (cpu->jit->wrgsbase)
+        __asm__ volatile("wrgsbase %0" : : "r"(cpu));
+    else
+        syscall(SYS_arch_prctl, ARCH_SET_GS, cpu);
+}
+
+struct called {
+    uint64_t count;
+    unsigned op;
+};
+
+static int more_called(const void *a, const void *b)
+{
+    const struct called *x = a, *y = b;
+    return x->count < y->count ? 1 : -(x->count > y->count);
+}
+
+#define CALLED_SHOWN 20
+
+void jit_print_called(const struct cpu *cpu, FILE *out)
+{
+    struct called called[DEC_OP_COUNT];
+    for (unsigned op = 0; op < DEC_OP_COUNT; op++)
+        called[op] = (struct called){cpu->jit->called[op], op};
+    qsort(called, DEC_OP_COUNT, sizeof(called[0]), more_called);
+    for (unsigned i = 0; i < CALLED_SHOWN && called[i].count; i++)
+        fprintf(out, "called %-15s %15lu\n", dec_info((enum dec_op)called[i].op)->name,
+                called[i].count);
+}

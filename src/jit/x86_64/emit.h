@@ -1,0 +1,91 @@
+/* Emission of one block: what its parts share. Private to jit/. */
+#ifndef DOPPEL_JIT_X86_64_EMIT_H
+#define DOPPEL_JIT_X86_64_EMIT_H
+
+#include "cpu/interp.h"
+#include "jit/cache.h"
+#include "jit/x86_64/asm.h"
+
+/* Code after the block's end that runs an instruction's handler where its own code cannot. */
+struct slow_path {
+    uint8_t *from; /* the branch's rel32 */
+    uint8_t *to;   /* where it goes on */
+    const struct interp_insn *in;
+    bool status_in, status_out, host_out; /* what is live where; host_out: in the host's flags */
+};
+
+struct emitter {
+    struct assembler a;
+    struct cpu *cpu;
+    struct jit *jit;
+    struct block *block;
+    struct translation *translation;
+    unsigned index;                     /* of the instruction being emitted */
+    uint32_t live[BLOCK_MAX_INSNS + 1]; /* status flags live before each instruction, and after */
+
+    /* Where the guest's status flags are, if any is live; both may hold. */
+    bool in_host;   /* in the host's flags */
+    bool in_status; /* in cpu->status */
+
+    struct slow_path slow[2 * BLOCK_MAX_INSNS];
+    unsigned slow_count;
+};
+
+/* Loads the host's flags from cpu->status; changes T1. Saves them there; changes T1. */
+void emit_load_status(struct assembler *a);
+void emit_save_status(struct assembler *a);
+
+/* Makes the host's flags, or cpu->status, hold the guest's flags. */
+static inline void need_host_flags(struct emitter *e)
+{
+    if (!e->in_host)
+        emit_load_status(&e->a);
+    e->in_host = true;
+}
+
+static inline void need_status(struct emitter *e)
+{
+    if (!e->in_status)
+        emit_save_status(&e->a);
+    e->in_status = true;
+}
+
+/* Before emitting what changes the host's flags for purposes of our own. */
+static inline void clobber_host_flags(struct emitter *e, bool live)
+{
+    if (live)
+        need_status(e);
+    e->in_host = false;
+}
+
+static inline uint32_t live_before(const struct emitter *e)
+{
+    return e->live[e->index];
+}
+
+static inline uint32_t live_after(const struct emitter *e)
+{
+    return e->live[e->index + 1];
+}
+
+static inline uint32_t arena_offset(const struct emitter *e, const struct interp_insn *in)
+{
+    return (uint32_t)((const uint8_t *)in - interp_blocks(e->cpu)->arena);
+}
+
+/* Emits the instruction; false where only its handler can run it, and nothing was emitted. */
+bool emit_integer(struct emitter *e, const struct interp_insn *in);
+
+/* Emits the block's last instruction, if it is a branch, with all that leaves the block. */
+bool emit_branch(struct emitter *e, const struct interp_insn *in);
+
+/* Leaves the block for the instruction `offset` bytes from its page's start, anywhere. */
+void emit_goto(struct emitter *e, int64_t offset);
+
+/* flags.c: fills e->live from the block's code and, within its page, its successors'. */
+void find_live_flags(struct emitter *e);
+
+/* Status flags that may be read at `offset` of the block's page before they are written. */
+uint32_t live_at(struct emitter *e, int64_t offset);
+
+#endif

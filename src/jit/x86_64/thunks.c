@@ -1,0 +1,284 @@
+/* Code that all translations share: the ways in and out, calls of interpreter handlers, lookup. */
+#include "jit/cache.h"
+#include "jit/x86_64/asm.h"
+#include "jit/x86_64/emit.h"
+
+#define CLEARED_STATUS (~(uint32_t)FLAGS_STATUS)
+
+/* Guest registers that have a host register. */
+static const uint8_t pinned[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14};
+
+static unsigned host_of(unsigned guest)
+{
+    return guest == REG_RSP ? HOST_GUEST_RSP : guest;
+}
+
+static void spill(struct assembler *a)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(pinned); i++)
+        asm_store(a, rm_gpr(pinned[i]), host_of(pinned[i]));
+}
+
+static void reload(struct assembler *a)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(pinned); i++)
+        asm_load(a, host_of(pinned[i]), rm_gpr(pinned[i]));
+    asm_load(a, HOST_TLB, RM_FIELD(tlb));
+}
+
+static void asm_alu_imm32(struct assembler *a, bool wide, unsigned extension, unsigned reg,
+                          uint32_t imm)
+{
+    asm_insn(a, (struct asm_op){.opcode = 0x81, .w = wide}, extension, rm_reg(reg));
+    asm_32(a, imm);
+}
+
+static void asm_shift(struct assembler *a, bool left, unsigned reg, unsigned count)
+{
+    asm_l(a, 0xc1, left ? 4 : 5, rm_reg(reg));
+    asm_8(a, count);
+}
+
+enum { ALU_OR = 1, ALU_AND = 4, ALU_CMP = 7 };
+
+/* MOVZX r32, r/m8 or r/m16 */
+static void asm_movzx(struct assembler *a, bool word, unsigned dst, struct asm_rm rm)
+{
+    asm_insn(a, (struct asm_op){.opcode = word ? 0xb7 : 0xb6, .map = DEC_MAP_0F}, dst, rm);
+}
+
+/* RFLAGS' status flags = status, through RAX and RCX. */
+static void status_to_rflags(struct assembler *a)
+{
+    asm_movzx(a, true, HOST_RAX, RM_FIELD(status));
+    asm_load(a, HOST_RCX, RM_FIELD(rflags));
+    asm_alu_imm32(a, true, ALU_AND, HOST_RCX, CLEARED_STATUS);
+    asm_movzx(a, false, HOST_RDX, rm_reg(4)); /* AH */
+    asm_q(a, 0x09, HOST_RDX, rm_reg(HOST_RCX));
+    asm_alu_imm32(a, false, ALU_AND, HOST_RAX, 1);
+    asm_shift(a, true, HOST_RAX, 11);
+    asm_q(a, 0x09, HOST_RAX, rm_reg(HOST_RCX));
+    asm_store(a, RM_FIELD(rflags), HOST_RCX);
+}
+
+/* The reverse. */
+static void status_from_rflags(struct assembler *a)
+{
+    asm_l(a, ASM_LOAD, HOST_RAX, RM_FIELD(rflags));
+    asm_l(a, ASM_LOAD, HOST_RCX, rm_reg(HOST_RAX));
+    asm_shift(a, true, HOST_RAX, 8);
+    asm_shift(a, false, HOST_RCX, 11);
+    asm_alu_imm32(a, false, ALU_AND, HOST_RCX, 1);
+    asm_insn(a, (struct asm_op){.opcode = 0x88}, HOST_RCX, rm_reg(HOST_RAX)); /* MOV AL, CL */
+    asm_insn(a, (struct asm_op){.opcode = 0x89, .opsize = true}, HOST_RAX, RM_FIELD(status));
+}
+
+static const uint8_t saved[] = {HOST_RBX, HOST_RBP, 12, 13, 14, 15};
+
+static void push_pop(struct assembler *a, unsigned opcode, unsigned reg)
+{
+    if (reg >= 8)
+        asm_8(a, 0x41);
+    asm_8(a, opcode | (reg & 7));
+}
+
+static void adjust_rsp(struct assembler *a, int bytes)
+{
+    asm_q(a, 0x83, 0, rm_reg(HOST_RSP));
+    asm_8(a, (uint8_t)bytes);
+}
+
+static void emit_enter(struct assembler *a)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(saved); i++)
+        push_pop(a, 0x50, saved[i]);
+    adjust_rsp(a, -8);
+    asm_mov(a, HOST_T0, HOST_RSI);
+    status_from_rflags(a);
+    reload(a);
+    emit_load_status(a);
+    asm_l(a, 0xff, 4, rm_reg(HOST_T0)); /* JMP */
+}
+
+/* RAX is what to return. */
+static void leave(struct assembler *a)
+{
+    adjust_rsp(a, 8);
+    for (unsigned i = ARRAY_SIZE(saved); i-- > 0;)
+        push_pop(a, 0x58, saved[i]);
+    asm_8(a, 0xc3);
+}
+
+/* After a handler, with everything in struct cpu: on at next_rip, in C. */
+static void leave_at_next(struct assembler *a)
+{
+    asm_load(a, HOST_RAX, RM_FIELD(next_rip));
+    asm_store(a, RM_FIELD(rip), HOST_RAX);
+    asm_l(a, 0x31, HOST_RAX, rm_reg(HOST_RAX));
+    leave(a);
+}
+
+/* Spills, and calls the handler of the instruction at T0 in the arena. */
+static void call_handler(struct cpu *cpu, struct assembler *a, bool status_in, bool pushed)
+{
+    const uint8_t *arena = interp_blocks(cpu)->arena;
+    spill(a);
+    if (status_in)
+        status_to_rflags(a);
+    asm_mov_imm64(a, HOST_RSI, (uintptr_t)arena);
+    asm_q(a, 0x01, HOST_T0, rm_reg(HOST_RSI));
+    asm_movzx(a, true, HOST_RCX, rm_base(HOST_RSI, offsetof(struct interp_insn, offset)));
+    asm_q(a, 0x03, HOST_RCX, RM_FIELD(code_page));
+    asm_store(a, RM_FIELD(rip), HOST_RCX);
+    asm_movzx(a, false, HOST_RDX, rm_base(HOST_RSI, offsetof(struct interp_insn, insn.length)));
+    asm_q(a, 0x01, HOST_RDX, rm_reg(HOST_RCX));
+    /* Outside 64-bit mode RIP wraps at 4 GiB. */
+    asm_insn(a, (struct asm_op){.opcode = 0x80}, ALU_CMP,
+             rm_base(HOST_RSI, offsetof(struct interp_insn, insn.mode)));
+    asm_8(a, DEC_MODE_64);
+    asm_8(a, 0x74); /* JE over */
+    asm_8(a, 2);
+    asm_l(a, ASM_LOAD, HOST_RCX, rm_reg(HOST_RCX));
+    asm_store(a, RM_FIELD(next_rip), HOST_RCX);
+    asm_mov_imm64(a, HOST_RDI, (uintptr_t)cpu);
+    if (pushed)
+        adjust_rsp(a, -8);
+    asm_l(a, 0xff, 2, rm_base(HOST_RSI, offsetof(struct interp_insn, handler)));
+    if (pushed)
+        adjust_rsp(a, 8);
+}
+
+static uint8_t *cmp_leave(struct assembler *a)
+{
+    asm_l(a, 0x83, ALU_CMP, RM_FIELD(leave));
+    asm_8(a, 0);
+    return asm_jcc(a, 5);
+}
+
+static void emit_handler(struct cpu *cpu, struct assembler *a, bool status_in, bool status_out)
+{
+    call_handler(cpu, a, status_in, true);
+    uint8_t *leaves = cmp_leave(a);
+    if (status_out)
+        status_from_rflags(a);
+    reload(a);
+    asm_8(a, 0xc3);
+    asm_patch(leaves, a->p);
+    adjust_rsp(a, 8);
+    leave_at_next(a);
+}
+
+static void emit_handler_leave(struct cpu *cpu, struct assembler *a, bool status_in)
+{
+    call_handler(cpu, a, status_in, false);
+    leave_at_next(a);
+}
+
+static void emit_handler_jump(struct cpu *cpu, struct assembler *a, bool status_in,
+                              const uint8_t *lookup)
+{
+    call_handler(cpu, a, status_in, false);
+    uint8_t *leaves = cmp_leave(a);
+    status_from_rflags(a);
+    reload(a);
+    asm_load(a, HOST_T0, RM_FIELD(next_rip));
+    asm_l(a, 0x31, HOST_T1, rm_reg(HOST_T1));
+    asm_patch(asm_jmp(a), lookup);
+    asm_patch(leaves, a->p);
+    leave_at_next(a);
+}
+
+/* Index as jit_enter_jump() has it. */
+static void emit_lookup(struct assembler *a)
+{
+    asm_mov(a, HOST_TLB, HOST_T0);
+    asm_shift(a, false, HOST_TLB, PAGE_SHIFT);
+    asm_l(a, 0x31, HOST_T0, rm_reg(HOST_TLB));
+    asm_alu_imm32(a, false, ALU_AND, HOST_TLB, JIT_JUMP_ENTRIES - 1);
+    asm_shift(a, true, HOST_TLB, 5);
+    asm_q(a, 0x03, HOST_TLB, RM_FIELD(jump_table));
+    asm_l(a, 0xff, 4, rm_base(HOST_TLB, offsetof(struct jit_jump, code)));
+}
+
+static void emit_miss(struct assembler *a)
+{
+    asm_store(a, RM_FIELD(rip), HOST_T0);
+    asm_l(a, ASM_STORE, HOST_T1, RM_FIELD(branch));
+    spill(a);
+    status_to_rflags(a);
+    asm_l(a, 0x31, HOST_RAX, rm_reg(HOST_RAX));
+    leave(a);
+}
+
+static void emit_leave_at(struct assembler *a)
+{
+    spill(a);
+    asm_q(a, 0x03, HOST_T0, RM_FIELD(code_page));
+    asm_store(a, RM_FIELD(rip), HOST_T0);
+    status_to_rflags(a);
+    asm_l(a, 0x31, HOST_RAX, rm_reg(HOST_RAX));
+    leave(a);
+}
+
+/* T0 is the link's offset in the records. */
+static void emit_leave_link(struct cpu *cpu, struct assembler *a)
+{
+    spill(a);
+    status_to_rflags(a);
+    asm_mov_imm64(a, HOST_RAX, (uintptr_t)cpu->jit->records);
+    asm_q(a, 0x01, HOST_T0, rm_reg(HOST_RAX));
+    leave(a);
+}
+
+void jit_emit_thunks(struct cpu *cpu)
+{
+    struct jit *jit = cpu->jit;
+    struct jit_thunks *thunks = &jit->thunks;
+    struct assembler assembler = {jit->mem.write}, *a = &assembler;
+#define HERE ((const uint8_t *)(a->p + jit->to_exec))
+    thunks->enter = (struct jit_link * (*)(struct cpu *, const uint8_t *))(uintptr_t)HERE;
+    emit_enter(a);
+    for (unsigned in = 0; in < 2; in++) {
+        for (unsigned out = 0; out < 2; out++) {
+            thunks->handler[in][out] = HERE;
+            emit_handler(cpu, a, in, out);
+        }
+        thunks->handler_leave[in] = HERE;
+        emit_handler_leave(cpu, a, in);
+    }
+    thunks->lookup = HERE;
+    const uint8_t *lookup = a->p;
+    emit_lookup(a);
+    for (unsigned in = 0; in < 2; in++) {
+        thunks->handler_jump[in] = HERE;
+        emit_handler_jump(cpu, a, in, lookup);
+    }
+    thunks->miss = HERE;
+    emit_miss(a);
+    thunks->leave_at = HERE;
+    emit_leave_at(a);
+    thunks->leave_link = HERE;
+    emit_leave_link(cpu, a);
+#undef HERE
+    jit->used = jit->thunks_end = align_up((size_t)(a->p - jit->mem.write), 64);
+}
+
+/* Checks the jump entry, which the TLB register points to, and whether requests are pending. */
+void jit_emit_indirect_entry(struct jit *jit, struct translation *target)
+{
+    struct assembler assembler = {jit->mem.write + jit->used}, *a = &assembler;
+    const uint8_t *miss = jit->thunks.miss - jit->to_exec;
+    target->indirect = a->p;
+    asm_q(a, 0x3b, HOST_T0, rm_base(HOST_TLB, offsetof(struct jit_jump, va)));
+    asm_patch(asm_jcc(a, 5), miss);
+    asm_load(a, HOST_TLB, rm_base(HOST_TLB, offsetof(struct jit_jump, context)));
+    asm_q(a, 0x3b, HOST_TLB, RM_FIELD(context));
+    asm_patch(asm_jcc(a, 5), miss);
+    asm_lea(a, true, HOST_T0, HOST_T0, DEC_NO_REG, 1, -(int32_t)target->offset);
+    asm_store(a, RM_FIELD(code_page), HOST_T0);
+    asm_load(a, HOST_TLB, RM_FIELD(tlb));
+    if (target->flags_alive)
+        emit_load_status(a);
+    asm_patch(asm_jmp(a), target->entry);
+    jit->used = (size_t)(a->p - jit->mem.write);
+}
