@@ -74,7 +74,7 @@ struct jit {
     uint8_t *records; /* translations and links; go with the code */
     size_t records_used;
     struct jit_stats stats;
-    uint64_t called[DEC_OP_COUNT];
+    uint64_t called[DEC_OP_COUNT], slow_paths;
     FILE *perf_map;
 };
 

@@ -1,9 +1,50 @@
 /* Which status flags are live where. */
 #include "jit/x86_64/emit.h"
+#include "mmu/phys.h"
+
+/* By condition without its lowest bit, which negates. */
+static uint32_t condition_flags(unsigned cond)
+{
+    static const uint32_t flags[] = {
+        FLAG_OF, FLAG_CF, FLAG_ZF,           FLAG_CF | FLAG_ZF,
+        FLAG_SF, FLAG_PF, FLAG_SF | FLAG_OF, FLAG_ZF | FLAG_SF | FLAG_OF};
+    return flags[cond >> 1 & 7];
+}
+
+/* Shifts and rotates by a count that is known and not zero change their flags for sure. */
+static bool has_sure_count(const struct dec_insn *insn)
+{
+    unsigned mask = insn->operand_size == 8 ? 63 : 31;
+    bool one = insn->map == DEC_MAP_ONE && (insn->opcode == 0xd0 || insn->opcode == 0xd1);
+    return one || (insn->imm_size && insn->imm & mask);
+}
 
 static uint32_t flags_read(const struct dec_insn *insn)
 {
+    switch (insn->op) {
+    case DEC_OP_JCC:
+    case DEC_OP_SETCC:
+    case DEC_OP_CMOVCC:
+        return condition_flags(insn->cond);
+    case DEC_OP_SHL:
+    case DEC_OP_SHR:
+    case DEC_OP_SAR:
+    case DEC_OP_SHLD:
+    case DEC_OP_SHRD:
+    case DEC_OP_ROL:
+    case DEC_OP_ROR:
+        if (has_sure_count(insn))
+            return 0;
+        break;
+    default:
+        break;
+    }
     return dec_info(insn->op)->flags_read & FLAGS_STATUS;
+}
+
+uint32_t insn_flags_read(const struct dec_insn *insn)
+{
+    return insn->length && insn->operand_size ? flags_read(insn) : FLAGS_STATUS;
 }
 
 static uint32_t flags_written(const struct dec_insn *insn)
@@ -11,11 +52,45 @@ static uint32_t flags_written(const struct dec_insn *insn)
     return dec_info(insn->op)->flags_written & FLAGS_STATUS;
 }
 
+#define LOOK_BYTES 32
+
+/* Straight on from `offset` in the block's page, whose bytes then belong to the block. */
+static uint32_t look(struct emitter *e, unsigned offset)
+{
+    gpa_t gpa = (e->block->gpa & PAGE_MASK) + offset;
+    const struct phys_region *region = phys_find(e->cpu->phys, gpa);
+    if (!region || !blocks_has_room(interp_blocks(e->cpu)))
+        return FLAGS_STATUS;
+    unsigned size = PAGE_SIZE - offset < LOOK_BYTES ? PAGE_SIZE - offset : LOOK_BYTES;
+    blocks_watch(e->cpu, interp_blocks(e->cpu), e->block, gpa, size);
+    const uint8_t *code = region->host + (gpa - region->base);
+    uint32_t live = 0, unwritten = FLAGS_STATUS;
+    for (unsigned at = 0; unwritten;) {
+        struct dec_insn insn;
+        if (dec_decode(code + at, size - at, mode_code(e->block->mode), &insn) != DEC_OK)
+            break;
+        live |= flags_read(&insn) & unwritten;
+        unwritten &= ~flags_written(&insn);
+        if (dec_info(insn.op)->attributes & (DEC_ATTR_END | DEC_ATTR_BRANCH))
+            break;
+        at += insn.length;
+    }
+    return live | unwritten;
+}
+
 uint32_t live_at(struct emitter *e, int64_t offset)
 {
-    (void)e;
-    (void)offset;
-    return FLAGS_STATUS;
+    if (offset < 0 || offset >= PAGE_SIZE || e->block->second != BLOCK_ONE_PAGE ||
+        !jit_has(e->jit, JIT_LIVENESS))
+        return FLAGS_STATUS;
+    for (unsigned i = 0; i < e->target_count; i++) {
+        if (e->target[i].offset == offset)
+            return e->target[i].live;
+    }
+    uint32_t live = look(e, (unsigned)offset);
+    if (e->target_count < ARRAY_SIZE(e->target))
+        e->target[e->target_count++] = (struct target_flags){offset, live};
+    return live;
 }
 
 /* After the block: at the targets of its branch and behind its last instruction. */
@@ -24,9 +99,12 @@ static uint32_t live_out(struct emitter *e)
     const struct block *block = e->block;
     const struct dec_insn *last = &block->insn[block->count - 1].insn;
     int64_t end = e->translation->offset + block->length;
+    bool branch = dec_info(last->op)->attributes & DEC_ATTR_BRANCH;
     bool relative = last->operand_count && last->operand[0].kind == DEC_OPERAND_REL;
+    if (!last->length || !last->operand_size)
+        return FLAGS_STATUS;
     if (!relative)
-        return live_at(e, end);
+        return branch ? FLAGS_STATUS : live_at(e, end);
     uint32_t live = live_at(e, end + (int64_t)last->imm);
     if (last->op != DEC_OP_JMP && last->op != DEC_OP_CALL)
         live |= live_at(e, end);
@@ -39,7 +117,7 @@ void find_live_flags(struct emitter *e)
     e->live[e->block->count] = live;
     for (unsigned i = e->block->count; i-- > 0;) {
         const struct dec_insn *insn = &e->block->insn[i].insn;
-        live = insn->op ? (live & ~flags_written(insn)) | flags_read(insn) : FLAGS_STATUS;
+        live = (live & ~flags_written(insn)) | insn_flags_read(insn);
         e->live[i] = live;
     }
 }

@@ -208,6 +208,7 @@ void jit_print_called(const struct cpu *cpu, FILE *out)
     for (unsigned op = 0; op < DEC_OP_COUNT; op++)
         called[op] = (struct called){cpu->jit->called[op], op};
     qsort(called, DEC_OP_COUNT, sizeof(called[0]), more_called);
+    fprintf(out, "slow_paths             %15lu\n", cpu->jit->slow_paths);
     for (unsigned i = 0; i < CALLED_SHOWN && called[i].count; i++)
         fprintf(out, "called %-15s %15lu\n", dec_info((enum dec_op)called[i].op)->name,
                 called[i].count);

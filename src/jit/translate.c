@@ -1,4 +1,5 @@
 /* From a decoded block to host code. */
+#include "cpu/gates.h"
 #include "jit/x86_64/emit.h"
 
 #include <unistd.h>
@@ -41,7 +42,16 @@ static void emit_slow_paths(struct emitter *e)
     for (unsigned i = 0; i < e->slow_count; i++) {
         const struct slow_path *slow = &e->slow[i];
         asm_patch(slow->from, e->a.p);
+        if (e->jit->config.count_called) {
+            asm_mov_imm64(&e->a, HOST_T1, (uintptr_t)&e->jit->slow_paths);
+            asm_q(&e->a, 0xff, 0, rm_base(HOST_T1, 0)); /* INC */
+        }
         asm_mov_imm32(&e->a, HOST_T0, arena_offset(e, slow->in));
+        if (!slow->to) {
+            asm_patch(asm_jmp(&e->a),
+                      e->jit->thunks.handler_jump[slow->status_in] - e->jit->to_exec);
+            continue;
+        }
         asm_patch(asm_call(&e->a),
                   e->jit->thunks.handler[slow->status_in][slow->status_out] - e->jit->to_exec);
         if (slow->host_out)
@@ -83,9 +93,20 @@ static void emit_insn(struct emitter *e, const struct interp_insn *in)
 {
     bool last = is_last(e->block, e->index) && ends(in);
     bool native = jit_has(e->jit, JIT_NATIVE);
-    if (native && (last ? emit_branch(e, in) : emit_integer(e, in)))
+    bool raises = in->handler == interp_raise_ud || in->handler == interp_raise_nm;
+    unsigned first_slow = e->slow_count;
+    if (!native || raises || !(last ? emit_branch(e, in) : emit_integer(e, in))) {
+        emit_handler(e, in, last);
         return;
-    emit_handler(e, in, last);
+    }
+    for (unsigned i = first_slow; i < e->slow_count; i++) {
+        struct slow_path *slow = &e->slow[i];
+        slow->in = in;
+        slow->to = last ? NULL : e->a.p;
+        slow->status_in = live_before(e);
+        slow->status_out = live_after(e);
+        slow->host_out = slow->status_out && e->in_host;
+    }
 }
 
 static void emit_body(struct emitter *e)

@@ -13,30 +13,36 @@ static void emit_lookup(struct emitter *e, const struct interp_insn *from)
               (jit_has(e->jit, JIT_LOOKUP) ? thunks->lookup : thunks->miss) - e->jit->to_exec);
 }
 
-static void emit_link(struct emitter *e, int64_t offset)
+static bool is_in_page(const struct emitter *e, int64_t offset)
 {
-    bool live = live_at(e, offset);
-    if (live)
-        need_host_flags(e);
+    return offset >= 0 && offset < PAGE_SIZE && e->block->second == BLOCK_ONE_PAGE;
+}
+
+static struct jit_link *new_link(struct emitter *e, uint8_t *site, int64_t offset)
+{
     struct jit_link *link = jit_record(e->jit, sizeof(*link));
-    link->site = asm_jmp(&e->a);
+    *link = (struct jit_link){
+        .site = site,
+        .offset = (uint16_t)offset,
+        .backward = offset <= e->block->insn[e->block->count - 1].offset,
+    };
+    return link;
+}
+
+/* Where an unlinked link leads. */
+static void emit_unlinked(struct emitter *e, struct jit_link *link)
+{
     link->unlinked = e->a.p;
-    link->offset = (uint16_t)offset;
-    link->backward = offset <= e->block->insn[e->block->count - 1].offset;
-    link->next = NULL;
-    if (live)
-        need_status(e);
+    asm_patch(link->site, e->a.p);
+    if (live_at(e, link->offset) && !e->in_status)
+        emit_save_status(&e->a);
     asm_mov_imm32(&e->a, HOST_T0, (uint32_t)((uint8_t *)link - e->jit->records));
     asm_patch(asm_jmp(&e->a), e->jit->thunks.leave_link - e->jit->to_exec);
 }
 
-void emit_goto(struct emitter *e, int64_t offset)
+static void emit_far_goto(struct emitter *e, int64_t offset)
 {
     bool wide = mode_code(e->block->mode) == DEC_MODE_64;
-    if (offset >= 0 && offset < PAGE_SIZE && e->block->second == BLOCK_ONE_PAGE) {
-        emit_link(e, offset);
-        return;
-    }
     if (live_at(e, offset))
         need_status(e);
     asm_load(&e->a, HOST_T0, RM_FIELD(code_page));
@@ -44,9 +50,136 @@ void emit_goto(struct emitter *e, int64_t offset)
     emit_lookup(e, NULL);
 }
 
+void emit_goto(struct emitter *e, int64_t offset)
+{
+    if (!is_in_page(e, offset)) {
+        emit_far_goto(e, offset);
+        return;
+    }
+    if (live_at(e, offset))
+        need_host_flags(e);
+    emit_unlinked(e, new_link(e, asm_jmp(&e->a), offset));
+}
+
+/* The offset of a relative branch's target from the page's start. */
+static int64_t target_of(const struct interp_insn *in)
+{
+    return in->offset + in->insn.length + (int64_t)in->insn.imm;
+}
+
+static bool emit_jcc(struct emitter *e, const struct interp_insn *in)
+{
+    int64_t target = target_of(in);
+    need_host_flags(e);
+    uint8_t *taken = asm_jcc(&e->a, in->insn.cond);
+    struct jit_link *link = is_in_page(e, target) ? new_link(e, taken, target) : NULL;
+    bool in_status = e->in_status;
+    emit_goto(e, in->offset + in->insn.length);
+    e->in_host = true;
+    e->in_status = in_status;
+    if (link) {
+        emit_unlinked(e, link);
+    } else {
+        asm_patch(taken, e->a.p);
+        emit_far_goto(e, target);
+    }
+    return true;
+}
+
+/* Jumps to T0, which a register or memory gave. */
+static void emit_indirect(struct emitter *e, const struct interp_insn *in)
+{
+    if (live_after(e))
+        need_status(e);
+    emit_lookup(e, in);
+}
+
+static bool emit_jmp(struct emitter *e, const struct interp_insn *in)
+{
+    const struct dec_insn *insn = &in->insn;
+    bool mode64 = mode_code(e->block->mode) == DEC_MODE_64;
+    switch (insn->operand[0].kind) {
+    case DEC_OPERAND_REL:
+        emit_goto(e, target_of(in));
+        return true;
+    case DEC_OPERAND_GPR:
+        if (!mode64)
+            return false;
+        if (live_after(e))
+            need_status(e);
+        asm_mov(&e->a, HOST_T0, emit_use(e, insn->operand[0].reg, HOST_T0));
+        break;
+    default:
+        if (!mode64 || !emit_pointer(e, in, 8, false))
+            return false;
+        asm_load(&e->a, HOST_T0, rm_base(HOST_T0, 0));
+        break;
+    }
+    emit_indirect(e, in);
+    return true;
+}
+
+/* next_rip holds a target from memory over the second translation. */
+static bool emit_call(struct emitter *e, const struct interp_insn *in)
+{
+    const struct dec_insn *insn = &in->insn;
+    enum dec_operand_kind kind = insn->operand[0].kind;
+    bool mode64 = mode_code(e->block->mode) == DEC_MODE_64;
+    unsigned size = mode64 ? 8 : emit_stack_size(e, insn);
+    if (!size || (!mode64 && kind != DEC_OPERAND_REL) || !is_plain_segment(e, SEG_SS))
+        return false;
+    if (kind == DEC_OPERAND_MEM) {
+        if (!emit_pointer(e, in, 8, false))
+            return false;
+        asm_load(&e->a, HOST_T0, rm_base(HOST_T0, 0));
+        asm_store(&e->a, RM_FIELD(next_rip), HOST_T0);
+    }
+    emit_stack_pointer(e, HOST_GUEST_RSP, -(int)size, size, true);
+    asm_load(&e->a, HOST_T1, RM_FIELD(code_page));
+    asm_lea(&e->a, mode64, HOST_T1, HOST_T1, DEC_NO_REG, 1, in->offset + insn->length);
+    asm_insn(&e->a, (struct asm_op){.opcode = ASM_STORE, .w = mode64}, HOST_T1,
+             rm_base(HOST_T0, 0));
+    if (kind == DEC_OPERAND_MEM)
+        asm_load(&e->a, HOST_T0, RM_FIELD(next_rip));
+    else if (kind == DEC_OPERAND_GPR)
+        asm_mov(&e->a, HOST_T0, emit_use(e, insn->operand[0].reg, HOST_T0));
+    emit_adjust_stack(e, size, -(int)size);
+    if (kind == DEC_OPERAND_REL)
+        emit_goto(e, target_of(in));
+    else
+        emit_indirect(e, in);
+    return true;
+}
+
+static bool emit_ret(struct emitter *e, const struct interp_insn *in)
+{
+    const struct dec_insn *insn = &in->insn;
+    bool mode64 = mode_code(e->block->mode) == DEC_MODE_64;
+    unsigned size = mode64 ? 8 : emit_stack_size(e, insn);
+    if (!size || !is_plain_segment(e, SEG_SS))
+        return false;
+    emit_stack_pointer(e, HOST_GUEST_RSP, 0, size, false);
+    asm_insn(&e->a, (struct asm_op){.opcode = ASM_LOAD, .w = mode64}, HOST_T0, rm_base(HOST_T0, 0));
+    emit_adjust_stack(e, size, (int)(size + (insn->operand_count ? insn->imm : 0)));
+    emit_indirect(e, in);
+    return true;
+}
+
 bool emit_branch(struct emitter *e, const struct interp_insn *in)
 {
-    (void)e;
-    (void)in;
-    return false;
+    bool whole = mode_code(e->block->mode) == DEC_MODE_64 || in->insn.operand_size == 4;
+    if (!whole)
+        return false;
+    switch (in->insn.op) {
+    case DEC_OP_JMP:
+        return emit_jmp(e, in);
+    case DEC_OP_JCC:
+        return emit_jcc(e, in);
+    case DEC_OP_CALL:
+        return emit_call(e, in);
+    case DEC_OP_RET:
+        return emit_ret(e, in);
+    default:
+        return false;
+    }
 }

@@ -14,6 +14,14 @@ struct slow_path {
     bool status_in, status_out, host_out; /* what is live where; host_out: in the host's flags */
 };
 
+#define SLOW_MAX 3 /* an instruction */
+
+/* Live flags at a branch's target, once looked up. */
+struct target_flags {
+    int64_t offset;
+    uint32_t live;
+};
+
 struct emitter {
     struct assembler a;
     struct cpu *cpu;
@@ -27,9 +35,21 @@ struct emitter {
     bool in_host;   /* in the host's flags */
     bool in_status; /* in cpu->status */
 
-    struct slow_path slow[2 * BLOCK_MAX_INSNS];
+    struct slow_path slow[SLOW_MAX * BLOCK_MAX_INSNS];
     unsigned slow_count;
+    struct target_flags target[2];
+    unsigned target_count;
 };
+
+static inline bool is_pinned(unsigned guest)
+{
+    return guest < 9 || (guest >= 12 && guest < 15);
+}
+
+static inline unsigned host_of(unsigned guest)
+{
+    return guest == REG_RSP ? HOST_GUEST_RSP : guest;
+}
 
 /* Loads the host's flags from cpu->status; changes T1. Saves them there; changes T1. */
 void emit_load_status(struct assembler *a);
@@ -73,8 +93,33 @@ static inline uint32_t arena_offset(const struct emitter *e, const struct interp
     return (uint32_t)((const uint8_t *)in - interp_blocks(e->cpu)->arena);
 }
 
+/* memory.c. The host register that holds a guest register: its own, or `temporary`, loaded. */
+unsigned emit_use(struct emitter *e, unsigned guest, unsigned temporary);
+
+/* dst = the memory operand's offset, as far as `wide`; where can_address(). Changes T0 and T1. */
+bool can_address(const struct interp_insn *in);
+void emit_effective_address(struct emitter *e, const struct interp_insn *in, unsigned dst,
+                            bool wide);
+
+/* T0 = host pointer to `size` bytes at the memory operand, or at a register that holds a stack
+ * address; where that is not possible, the instruction's handler runs instead. Changes T1 and
+ * the host's flags. Everything that emitted code loads from and stores to the guest goes through
+ * here. False: not an operand for it, and nothing was emitted. */
+bool emit_pointer(struct emitter *e, const struct interp_insn *in, unsigned size, bool write);
+bool is_plain_segment(const struct emitter *e, unsigned segment);
+void emit_stack_pointer(struct emitter *e, unsigned base, int32_t disp, unsigned size, bool write);
+void emit_translate(struct emitter *e, unsigned size, bool write);
+
+/* Runs the handler instead where the host's flags meet `cond`. */
+void emit_slow_if(struct emitter *e, unsigned cond);
+
 /* Emits the instruction; false where only its handler can run it, and nothing was emitted. */
 bool emit_integer(struct emitter *e, const struct interp_insn *in);
+
+/* The size of a push or pop that is emitted: the stack's own width; 0: it is not emitted. And the
+ * move of RSP that belongs to it. */
+unsigned emit_stack_size(const struct emitter *e, const struct dec_insn *insn);
+void emit_adjust_stack(struct emitter *e, unsigned size, int bytes);
 
 /* Emits the block's last instruction, if it is a branch, with all that leaves the block. */
 bool emit_branch(struct emitter *e, const struct interp_insn *in);
@@ -82,7 +127,10 @@ bool emit_branch(struct emitter *e, const struct interp_insn *in);
 /* Leaves the block for the instruction `offset` bytes from its page's start, anywhere. */
 void emit_goto(struct emitter *e, int64_t offset);
 
-/* flags.c: fills e->live from the block's code and, within its page, its successors'. */
+/* flags.c. The status flags that an instruction reads or may pass on although it writes them. */
+uint32_t insn_flags_read(const struct dec_insn *insn);
+
+/* Fills e->live from the block's code and, within its page, its successors'. */
 void find_live_flags(struct emitter *e);
 
 /* Status flags that may be read at `offset` of the block's page before they are written. */

@@ -8,11 +8,6 @@
 /* Guest registers that have a host register. */
 static const uint8_t pinned[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14};
 
-static unsigned host_of(unsigned guest)
-{
-    return guest == REG_RSP ? HOST_GUEST_RSP : guest;
-}
-
 static void spill(struct assembler *a)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(pinned); i++)
