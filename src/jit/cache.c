@@ -76,6 +76,7 @@ void jit_blocks_dropped(struct cpu *cpu)
     struct jit *jit = cpu->jit;
     jit->used = jit->thunks_end;
     jit->records_used = 0;
+    jit->left_by = NULL;
     jit->stats.flushes++;
     clear_jumps(jit);
 }

@@ -71,6 +71,8 @@ struct jit {
     struct jit_jump *jump;
     struct jit_context context[JIT_CONTEXTS];
     uint32_t last_context;
+    struct jit_link *left_by; /* what the last run left by, to be linked; or NULL */
+    uint32_t left_context;
     uint8_t *records; /* translations and links; go with the code */
     size_t records_used;
     struct jit_stats stats;
@@ -111,7 +113,6 @@ void jit_blocks_dropped(struct cpu *cpu);
 /* thunks.c */
 void jit_emit_thunks(struct cpu *cpu);
 void jit_emit_indirect_entry(struct jit *jit, struct translation *target);
-void jit_set_gs(struct cpu *cpu);
 
 /* translate.c: NULL where there is no room. */
 struct translation *jit_translate(struct cpu *cpu, struct block *block);

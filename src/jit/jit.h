@@ -36,7 +36,6 @@ bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *
 struct jit_stats {
     uint64_t blocks, guest_bytes, host_bytes, flushes;
     uint64_t entries, links; /* entries from C; links made */
-    uint64_t interpreted;    /* blocks */
 };
 
 const struct jit_stats *jit_stats(const struct cpu *cpu);

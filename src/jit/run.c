@@ -1,11 +1,11 @@
 /* The engine: its life, and the loop that enters translated code. */
 #include "cpu/cpu.h"
-#include "cpu/exception.h"
 #include "host/features.h"
 #include "host/memory.h"
 #include "jit/cache.h"
 
 #include <asm/prctl.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -42,17 +42,19 @@ const char *jit_feature_names(void)
     return "native, links, liveness, lookup";
 }
 
-/* Translations are for flat code: RIP is a linear address, and data accesses need no check but the
- * TLB's. */
-static bool can_translate(const struct cpu *cpu, const struct block *block)
+static void set_gs(struct cpu *cpu)
 {
-    return cpu->mode & MODE_FLAT_CS && block != interp_blocks((struct cpu *)cpu)->loose;
+    if (cpu->jit->wrgsbase)
+        __asm__ volatile("wrgsbase %0" : : "r"(cpu));
+    else
+        syscall(SYS_arch_prctl, ARCH_SET_GS, cpu);
 }
 
-static struct translation *translation_of(struct cpu *cpu, struct block *block)
+/* Translations are for flat code: RIP is a linear address, and data accesses need no check but the
+ * TLB's. */
+static bool can_run(struct cpu *cpu, const struct block *block)
 {
-    struct translation *translation = jit_translation(block);
-    return translation ? translation : jit_translate(cpu, block);
+    return cpu->mode & MODE_FLAT_CS && block != interp_blocks(cpu)->loose;
 }
 
 /* An indirect branch outside the canonical addresses raises #GP(0) before it changes anything but
@@ -75,71 +77,58 @@ static bool is_canonical_rip(uint64_t rip)
     return (uint64_t)((int64_t)(rip << 16) >> 16) == rip;
 }
 
-/* Enters translated code at RIP, and again while all that it left for was to be linked. */
-static void run_translated(struct cpu *cpu, struct translation *translation)
+/* Links the jump that the last run left by, if this is where it leads and nothing came between. */
+static void take_link(struct cpu *cpu, struct translation *target)
 {
     struct jit *jit = cpu->jit;
+    struct jit_link *link = jit->left_by;
+    jit->left_by = NULL;
+    if (link && cpu->rip == cpu->code_page + link->offset && cpu->context == jit->left_context &&
+        jit_has(jit, JIT_LINKS)) {
+        jit_link(link, target);
+        jit->stats.links++;
+    }
+}
+
+static void run(struct cpu *cpu, struct block *block)
+{
+    struct jit *jit = cpu->jit;
+    struct translation *translation = jit_translation(block);
+    if (!translation)
+        translation = jit_translate(cpu, block);
+    if (!translation) {
+        blocks_drop_all(cpu, interp_blocks(cpu));
+        return;
+    }
+    jit_select_context(cpu);
+    take_link(cpu, translation);
+    if (jit_has(jit, JIT_LOOKUP) && block->second == BLOCK_ONE_PAGE)
+        jit_enter_jump(cpu, cpu->rip, translation);
     jit->stats.entries++;
     cpu->code_page = cpu->rip & PAGE_MASK;
     cpu->branch = 0;
-    struct jit_link *link = jit->thunks.enter(cpu, translation->entry + jit->to_exec);
-    if (link) {
-        cpu->rip = cpu->code_page + link->offset;
-        uint64_t flushes = jit->stats.flushes;
-        jit->stats.links++;
-        struct block *block = interp_find(cpu);
-        struct translation *target = translation_of(cpu, block);
-        if (target && flushes == jit->stats.flushes && jit_has(jit, JIT_LINKS))
-            jit_link(link, target);
+    jit->left_by = jit->thunks.enter(cpu, translation->entry + jit->to_exec);
+    if (jit->left_by) {
+        cpu->rip = cpu->code_page + jit->left_by->offset;
+        jit->left_context = cpu->context;
     } else if (cpu->branch && !is_canonical_rip(cpu->rip)) {
         retry_branch(cpu);
     }
 }
 
-static __attribute__((noinline)) enum cpu_exit run_loop(struct cpu *cpu)
+static bool open_perf_map(struct jit *jit, struct error *error)
 {
-    struct jit *jit = cpu->jit;
-    for (;;) {
-        enum cpu_exit exit;
-        if (!interp_attend(cpu, &exit))
-            return exit;
-        if (UNLIKELY(interp_needs_step(cpu))) {
-            interp_step(cpu);
-            continue;
-        }
-        struct block *block = interp_find(cpu);
-        if (!can_translate(cpu, block)) {
-            jit->stats.interpreted++;
-            interp_run_block(cpu, block);
-            continue;
-        }
-        jit_select_context(cpu);
-        struct translation *translation = translation_of(cpu, block);
-        if (!translation) {
-            blocks_drop_all(cpu, interp_blocks(cpu));
-            continue;
-        }
-        if (jit_has(jit, JIT_LOOKUP) && block->second == BLOCK_ONE_PAGE)
-            jit_enter_jump(cpu, cpu->rip, translation);
-        run_translated(cpu, translation);
-    }
-}
-
-static enum cpu_exit run(struct cpu *cpu)
-{
-    interp_start(cpu);
-    jit_set_gs(cpu);
-    if (setjmp(cpu->fault)) {
-        interp_count_until_fault(cpu);
-        if (!cpu_deliver_exception(cpu))
-            return CPU_EXIT_SHUTDOWN;
-    }
-    return run_loop(cpu);
+    char path[64];
+    snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)getpid());
+    jit->perf_map = fopen(path, "we");
+    return jit->perf_map || error_set(error, "--perf-map: %s: %s", path, strerror(errno));
 }
 
 static void destroy(struct cpu *cpu)
 {
     struct jit *jit = cpu->jit;
+    if (jit->perf_map)
+        fclose(jit->perf_map);
     codemem_destroy(&jit->mem);
     host_memory_unmap(jit->jump, JIT_JUMP_ENTRIES * sizeof(*jit->jump));
     host_memory_unmap(jit->records, JIT_RECORDS_SIZE);
@@ -148,7 +137,14 @@ static void destroy(struct cpu *cpu)
     cpu->engine = NULL;
 }
 
-static const struct cpu_engine engine = {run, destroy, jit_block_dropped, jit_blocks_dropped};
+static const struct cpu_engine engine = {
+    .start = set_gs,
+    .can_run = can_run,
+    .run = run,
+    .destroy = destroy,
+    .block_dropped = jit_block_dropped,
+    .blocks_dropped = jit_blocks_dropped,
+};
 
 bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *error)
 {
@@ -170,6 +166,8 @@ bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *
     if (!codemem_create(&jit->mem, config->code_size ? config->code_size : DEFAULT_CODE_SIZE,
                         error))
         return false;
+    if (config->perf_map && !open_perf_map(jit, error))
+        return false;
     jit->to_exec = jit->mem.exec - jit->mem.write;
     jit_emit_thunks(cpu);
     interp_flush(cpu);
@@ -179,14 +177,6 @@ bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *
 const struct jit_stats *jit_stats(const struct cpu *cpu)
 {
     return &cpu->jit->stats;
-}
-
-void jit_set_gs(struct cpu *cpu)
-{
-    if (cpu->jit->wrgsbase)
-        __asm__ volatile("wrgsbase %0" : : "r"(cpu));
-    else
-        syscall(SYS_arch_prctl, ARCH_SET_GS, cpu);
 }
 
 struct called {

@@ -146,7 +146,6 @@ static void report_translator(const struct cpu *cpu, FILE *out, bool json)
         {"translated_blocks", stats->blocks},       {"translated_bytes", stats->guest_bytes},
         {"host_bytes", stats->host_bytes},          {"code_flushes", stats->flushes},
         {"code_entries", stats->entries},           {"links_made", stats->links},
-        {"blocks_interpreted", stats->interpreted},
     };
     print_counters(counters, ARRAY_SIZE(counters), out, json);
     if (!json)

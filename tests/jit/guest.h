@@ -1,0 +1,43 @@
+/* A bare 64-bit guest with a code area and a data area, on either engine. */
+#ifndef DOPPEL_TESTS_JIT_GUEST_H
+#define DOPPEL_TESTS_JIT_GUEST_H
+
+#include "base/bits.h"
+#include "base/trace.h"
+#include "bus/bus.h"
+#include "bus/clock.h"
+#include "cpu/cpu.h"
+#include "jit/jit.h"
+#include "mmu/mmu.h"
+#include "mmu/phys.h"
+
+/* Linear addresses; all pages of 4 KiB. The code can be written. Of the data, the third page can
+ * only be read; around them nothing is mapped. */
+#define GUEST_CODE 0x400000ull
+#define GUEST_CODE_SIZE (4 * PAGE_SIZE)
+#define GUEST_DATA 0x7ff000ull
+#define GUEST_DATA_SIZE (3 * PAGE_SIZE)
+#define GUEST_READ_ONLY (GUEST_DATA + 2 * PAGE_SIZE)
+
+struct guest {
+    struct cpu_model model;
+    struct bus *bus;
+    struct clock *clock;
+    struct phys_map *phys;
+    struct cpu *cpu;
+    struct trace trace;
+};
+
+/* config NULL: the interpreter. Fails the test where the host fails. */
+void guest_create(struct guest *guest, const struct jit_config *config);
+void guest_destroy(struct guest *guest);
+
+/* The areas' memory. Code written here takes effect with guest_set_code(). */
+uint8_t *guest_code(struct guest *guest);
+uint8_t *guest_data(struct guest *guest);
+void guest_set_code(struct guest *guest, unsigned offset, const void *code, size_t size);
+
+/* From CPL 0 with no way to take an exception, so that one shuts the guest down, as it stands. */
+void guest_start(struct guest *guest, uint64_t rip);
+
+#endif

@@ -1,0 +1,153 @@
+/* The translator where random code does not reach: code that changes, loops that are interrupted,
+ * a full cache, options. */
+#include "guest.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <unistd.h>
+
+static const struct jit_config defaults = {0};
+
+static enum cpu_exit run_at(struct guest *guest, unsigned offset)
+{
+    guest_start(guest, GUEST_CODE + offset);
+    return cpu_run(guest->cpu);
+}
+
+Test(jit_engine, code_written_by_others_runs)
+{
+    struct guest guest;
+    guest_create(&guest, &defaults);
+    for (uint32_t value = 1; value < 50; value++) {
+        uint8_t code[] = {0xb8, (uint8_t)value, 0, 0, 0, 0xeb, 0x00, 0x01, 0xc0, 0xf4};
+        guest_set_code(&guest, 0x100, code, sizeof(code));
+        cr_assert_eq(run_at(&guest, 0x100), CPU_EXIT_HALT);
+        cr_assert_eq(guest.cpu->gpr[REG_RAX], 2 * value);
+    }
+    guest_destroy(&guest);
+}
+
+/* mov byte [rip + 1], 7 over the next instruction's immediate. */
+Test(jit_engine, block_that_patches_itself)
+{
+    static const uint8_t code[] = {0xc6, 0x05, 0x01, 0, 0, 0, 7, 0xb8, 1, 0, 0, 0, 0xf4};
+    struct guest guest;
+    guest_create(&guest, &defaults);
+    for (unsigned i = 0; i < 3; i++) {
+        guest_set_code(&guest, 0, code, sizeof(code));
+        cr_assert_eq(run_at(&guest, 0), CPU_EXIT_HALT);
+        cr_assert_eq(guest.cpu->gpr[REG_RAX], 7);
+    }
+    guest_destroy(&guest);
+}
+
+/* A loop that counts in its own immediate: inc dword [rip + 1]; mov eax, 0; cmp eax, 100; jb. */
+Test(jit_engine, loop_that_patches_itself)
+{
+    static const uint8_t code[] = {0xff, 0x05, 0x01, 0,    0,   0,    0xb8, 0,   0,
+                                   0,    0,    0x83, 0xf8, 100, 0x72, 0xf0, 0xf4};
+    struct guest guest;
+    guest_create(&guest, &defaults);
+    guest_set_code(&guest, 0x80, code, sizeof(code));
+    cr_assert_eq(run_at(&guest, 0x80), CPU_EXIT_HALT);
+    cr_assert_eq(guest.cpu->gpr[REG_RAX], 100);
+    guest_destroy(&guest);
+}
+
+/* That flags are dead at a jump's target is known from the target's bytes: when they change, the
+ * jump must save them. mov eax, 0; cmp eax, ecx; jmp +0; cmp eax, eax or nop; setb dl; hlt */
+Test(jit_engine, flags_come_alive)
+{
+    static const uint8_t code[] = {0xb8, 0,    0,    0,    0,    0x39, 0xc8, 0xeb,
+                                   0x00, 0x39, 0xc0, 0x0f, 0x92, 0xc2, 0xf4};
+    struct guest guest;
+    guest_create(&guest, &defaults);
+    guest_set_code(&guest, 0x20, code, sizeof(code));
+    guest.cpu->gpr[REG_RCX] = 1;
+    cr_assert_eq(run_at(&guest, 0x20), CPU_EXIT_HALT);
+    cr_assert_eq(guest.cpu->gpr[REG_RDX] & 0xff, 0);
+    guest_set_code(&guest, 0x29, "\x90\x90", 2);
+    cr_assert_eq(run_at(&guest, 0x20), CPU_EXIT_HALT);
+    cr_assert_eq(guest.cpu->gpr[REG_RDX] & 0xff, 1);
+    guest_destroy(&guest);
+}
+
+static void *ask_to_leave(void *opaque)
+{
+    struct cpu *cpu = opaque;
+    usleep(10000);
+    cpu_request(cpu, CPU_REQUEST_EXIT);
+    return NULL;
+}
+
+static void expect_interruptible(const uint8_t *code, size_t size, unsigned offset)
+{
+    struct guest guest;
+    pthread_t thread;
+    guest_create(&guest, &defaults);
+    guest_set_code(&guest, offset, code, size);
+    guest.cpu->gpr[REG_RAX] = GUEST_CODE + offset;
+    cr_assert_eq(pthread_create(&thread, NULL, ask_to_leave, guest.cpu), 0);
+    cr_assert_eq(run_at(&guest, offset), CPU_EXIT_REQUEST);
+    pthread_join(thread, NULL);
+    guest_destroy(&guest);
+}
+
+Test(jit_engine, loops_are_interrupted)
+{
+    expect_interruptible((const uint8_t[]){0xeb, 0xfe}, 2, 0);                   /* jmp $ */
+    expect_interruptible((const uint8_t[]){0xff, 0xe0}, 2, 0);                   /* jmp rax */
+    expect_interruptible((const uint8_t[]){0x90, 0xeb, 0x00, 0xeb, 0xfb}, 5, 9); /* two blocks */
+    expect_interruptible((const uint8_t[]){0x90, 0xeb, 0xfd}, 3, PAGE_SIZE - 2); /* two pages */
+    expect_interruptible((const uint8_t[]){0xf9, 0x72, 0xfd}, 3, 7);             /* stc; jc */
+}
+
+/* The smallest cache that holds anything, and more code than it holds. */
+Test(jit_engine, full_cache)
+{
+    const struct jit_config config = {.code_size = 128 << 10};
+    struct guest guest;
+    guest_create(&guest, &config);
+    uint8_t code[GUEST_CODE_SIZE];
+    memset(code, 0x90, sizeof(code));
+    unsigned count = 0; /* inc dword [GUEST_DATA]; jmp +0 */
+    for (unsigned i = 0; i + 16 < sizeof(code); i += 9, count++)
+        memcpy(code + i, "\xff\x04\x25\x00\xf0\x7f\x00\xeb", 9);
+    code[sizeof(code) - 1] = 0xf4;
+    guest_set_code(&guest, 0, code, sizeof(code));
+    for (unsigned i = 0; i < 4; i++) {
+        memset(guest_data(&guest), 0, 4);
+        cr_assert_eq(run_at(&guest, 0), CPU_EXIT_HALT);
+        uint32_t counted;
+        memcpy(&counted, guest_data(&guest), 4);
+        cr_assert_eq(counted, count);
+    }
+    cr_expect_gt(jit_stats(guest.cpu)->flushes, 2);
+    guest_destroy(&guest);
+}
+
+/* RET to an address that is not canonical faults at the RET, with RSP as it was. */
+Test(jit_engine, non_canonical_return)
+{
+    struct guest guest;
+    guest_create(&guest, &defaults);
+    guest_set_code(&guest, 0, "\xc3", 1);
+    for (unsigned i = 0; i < 2; i++) {
+        memcpy(guest_data(&guest), "\0\0\0\0\0\0\x12\x34", 8);
+        guest.cpu->gpr[REG_RSP] = GUEST_DATA;
+        cr_assert_eq(run_at(&guest, 0), CPU_EXIT_SHUTDOWN);
+        cr_expect_eq(guest.cpu->rip, GUEST_CODE);
+        cr_expect_eq(guest.cpu->gpr[REG_RSP], GUEST_DATA);
+    }
+    guest_destroy(&guest);
+}
+
+Test(jit_engine, feature_names)
+{
+    uint32_t features;
+    const char *bad;
+    cr_assert(jit_parse_features("links,lookup", &features, &bad));
+    cr_expect_eq(features, JIT_LINKS | JIT_LOOKUP);
+    cr_assert_not(jit_parse_features("native,nothing", &features, &bad));
+    cr_expect_str_eq(bad, "nothing");
+}
