@@ -143,9 +143,9 @@ static void report_translator(const struct cpu *cpu, FILE *out, bool json)
 {
     const struct jit_stats *stats = jit_stats(cpu);
     const struct counter counters[] = {
-        {"translated_blocks", stats->blocks},       {"translated_bytes", stats->guest_bytes},
-        {"host_bytes", stats->host_bytes},          {"code_flushes", stats->flushes},
-        {"code_entries", stats->entries},           {"links_made", stats->links},
+        {"translated_blocks", stats->blocks}, {"translated_bytes", stats->guest_bytes},
+        {"host_bytes", stats->host_bytes},    {"code_flushes", stats->flushes},
+        {"code_entries", stats->entries},     {"links_made", stats->links},
     };
     print_counters(counters, ARRAY_SIZE(counters), out, json);
     if (!json)
