@@ -35,7 +35,7 @@ class Guest:
     def __init__(self, doppel, name, append="", options=()):
         kernel, initrd, package = GUESTS[name]
         self.process = subprocess.Popen(
-            [doppel, "run", "--kernel", file_of(kernel, package),
+            [doppel, "run", "--engine", os.environ.get("DOPPEL_TEST_ENGINE", "interp"), "--kernel", file_of(kernel, package),
              "--initrd", file_of(initrd, "busybox-static"),
              "--append", f"console=ttyS0 {append}".strip(), *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
