@@ -68,7 +68,6 @@
         .set    RF, 0x10000
         .set    VECTOR, 0x40
         .set    IRQ, 0x50
-        .set    PRESENT, 0x80
         .set    APIC, 0xfee00000
 
         .macro  gate64 vector, selector, target, attributes, ist=0

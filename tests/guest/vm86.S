@@ -194,7 +194,7 @@ main:
         try     "32-bit address beyond the limit"
         vm86    0
         mov     $0x10000, %ebx
-        addr32 mov (%ebx), %ax
+        mov     (%ebx), %ax
         vm86_end
         try     "push over the limit"
         vm86    0
