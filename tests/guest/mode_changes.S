@@ -99,7 +99,7 @@
         lidt    idtr32
         .endm
 
-/* What INT and faults do in real mode: DX counts, BX is the vector, CX the IP pushed. */
+/* The real-mode handler that tells its vector in BX. */
         .macro  real_vector vector
         movw    $real_handler_\vector - LINEAR, 4 * \vector
         movw    $BASE16, 4 * \vector + 2

@@ -120,10 +120,6 @@
         invlpg  WINDOW + 4096 * \page
         .endm
 
-        .macro  read address
-        mov     \address, %eax
-        .endm
-
         .macro  accesses text, address
         try     "\text, read"
         mov     \address, %eax

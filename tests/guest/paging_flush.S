@@ -124,7 +124,6 @@ main:
         caught
         see     sees, WINDOW + 0x2ff000
         movl    $0x400000 + P + W + PS, pd_window + 8
-        mov     $WINDOW + 0x200000, %eax
         try     "and a large page again"
         mov     $WINDOW + 0x200000, %eax
         invlpg  (%rax)
