@@ -17,10 +17,12 @@ def geometric_mean(values):
 
 def cost(bench, busy):
     """What a round costs. On a busy machine: the fastest, if rounds are short enough to go through
-    undisturbed, or else the part of the time in which the engine had a CPU."""
+    undisturbed or nothing better is known, or else the part of the time that the engine had a CPU."""
     if not busy:
         return bench["ns"]
-    return bench["min"] if bench["min"] < SLICE_NS else bench["ns"] * (bench["share"] or 1)
+    if bench["min"] < SLICE_NS or not bench["share"]:
+        return bench["min"]
+    return bench["ns"] * bench["share"]
 
 
 def summarise_benches(raw, busy, complaints):
