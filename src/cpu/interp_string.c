@@ -210,7 +210,13 @@ static ALWAYS_INLINE void string_op(struct cpu *cpu, const struct dec_insn *insn
         element(cpu, &string, &cpu->rflags, size);
         return;
     }
-    index_add(cpu, &string, REG_RCX, 0); /* clears the upper half of RCX where ECX counts */
+    /* Clears the upper halves where 32 bits count, as Intel's processors do: of the indices for
+     * MOVS and STOS alone, before the first element. */
+    index_add(cpu, &string, REG_RCX, 0);
+    if (insn->op == DEC_OP_MOVS)
+        index_add(cpu, &string, REG_RSI, 0);
+    if (insn->op == DEC_OP_MOVS || insn->op == DEC_OP_STOS)
+        index_add(cpu, &string, REG_RDI, 0);
     if (!index_read(cpu, &string, REG_RCX))
         return;
     bool zero = !(insn->prefixes & DEC_PREFIX_REPNE);
