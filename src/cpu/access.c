@@ -8,8 +8,8 @@ static bool in_limit(const struct segment *seg, uint64_t offset, unsigned size)
     uint64_t last = offset + size - 1;
     bool expand_down = (seg->attributes & (SEGATTR_S | SEGTYPE_CODE | SEGTYPE_EXPAND_DOWN)) ==
                        (SEGATTR_S | SEGTYPE_EXPAND_DOWN);
-    if (!expand_down) /* 4 GiB have no end: offsets wrap */
-        return last <= seg->limit || seg->limit == UINT32_MAX;
+    if (!expand_down) /* a flat segment has no end: offsets wrap */
+        return last <= seg->limit || (seg->limit == UINT32_MAX && !seg->base);
     return offset > seg->limit && last <= (seg->attributes & SEGATTR_DB ? 0xffffffff : 0xffff);
 }
 
@@ -52,8 +52,11 @@ gva_t seg_linear_checked(struct cpu *cpu, enum dec_seg seg, uint64_t offset, uns
             cpu_raise_error(cpu, seg == SEG_SS ? VECTOR_SS : VECTOR_GP, 0);
         va = (uint32_t)(va + segment->base);
     }
-    if (UNLIKELY(cpu->mode & MODE_AC_CHECK) && va & (required_alignment(size) - 1))
+    if (UNLIKELY(cpu->mode & MODE_AC_CHECK) && va & (required_alignment(size) - 1)) {
+        if (!is_canonical(va)) /* comes before #AC */
+            cpu_raise_error(cpu, seg == SEG_SS ? VECTOR_SS : VECTOR_GP, 0);
         cpu_raise_error(cpu, VECTOR_AC, 0);
+    }
     return va;
 }
 
