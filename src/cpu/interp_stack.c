@@ -106,7 +106,7 @@ static void enter(struct cpu *cpu, const struct interp_insn *in)
     uint64_t mask = cpu_stack_mask(cpu);
     uint64_t rsp = (cpu->gpr[REG_RSP] - size) & mask, rbp = cpu->gpr[REG_RBP];
     mem_store(cpu, SEG_SS, rsp, rbp, size);
-    uint64_t frame = rsp;
+    uint64_t frame = (cpu->gpr[REG_RSP] & ~mask) | rsp; /* ESP, even where SP is the pointer */
     for (unsigned i = 1; i < level; i++) {
         rbp -= size;
         uint64_t outer = mem_load(cpu, SEG_SS, rbp & mask, size);
