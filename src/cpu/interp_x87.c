@@ -63,12 +63,24 @@ static inline void run_store(struct cpu *cpu, const struct interp_insn *in, unsi
     enum dec_seg seg = (enum dec_seg)in->insn.mem.segment;
     uint64_t offset = cpu_effective_address(cpu, &in->insn);
     fpu_wait(cpu);
-    mem_probe_write(cpu, seg, offset, size);
-    uint16_t fsw = cpu->fx.fsw;
-    execute(cpu, in, buffer);
-    cpu->fx.fdp = offset;
-    if (!store_suppressed(&cpu->fx, fsw))
+    if (size != 10 && LIKELY((cpu->fx.fcw & FSW_EXCEPTIONS) == FSW_EXCEPTIONS)) {
+        mem_probe_write(cpu, seg, offset, size);
+        execute(cpu, in, buffer);
         mem_write(cpu, seg, offset, buffer, size);
+    } else { /* what is not stored does not fault */
+        struct fx_image before = cpu->fx;
+        execute(cpu, in, buffer);
+        if (!store_suppressed(&cpu->fx, before.fsw)) {
+            struct fx_image after = cpu->fx;
+            cpu->fx = before;
+            mem_write(cpu, seg, offset, buffer, size == 10 ? 8 : size);
+            if (size == 10) /* two accesses: the second may fault with the first done */
+                mem_write(cpu, seg, (offset + 8) & bytes_mask(in->insn.address_size), buffer + 8,
+                          2);
+            cpu->fx = after;
+        }
+    }
+    cpu->fx.fdp = offset;
 }
 
 #define MEMORY_HANDLERS(size)                                                                      \
@@ -147,17 +159,27 @@ static void do_fnstsw(struct cpu *cpu, const struct interp_insn *in)
 /* Moves a whole environment or state, of up to 108 bytes, by chunks that access.h takes. */
 enum { CHUNK = 64 };
 
-/* Its fields are of the operand's size, 2 or 4 bytes, and #AC asks for no more. */
-static void check_area(struct cpu *cpu, const struct dec_insn *insn, uint64_t offset, bool write)
+/* The fields of the environment are to be aligned; the first field and then the last byte are
+ * looked at first, as the hardware does: that decides what CR2 holds. */
+static uint64_t area_offset(struct cpu *cpu, const struct dec_insn *insn, unsigned size, bool write)
 {
-    seg_linear(cpu, (enum dec_seg)insn->mem.segment, offset, insn->operand_size == 2 ? 2 : 4,
-               write);
+    uint64_t offset = cpu_effective_address(cpu, insn);
+    uint64_t last = (offset + size - 1) & bytes_mask(insn->address_size);
+    enum dec_seg seg = (enum dec_seg)insn->mem.segment;
+    unsigned field = insn->operand_size == 2 ? 2 : 4;
+    if (write) {
+        mem_probe_write(cpu, seg, offset, field);
+        mem_probe_write(cpu, seg, last, 1);
+    } else {
+        mem_load(cpu, seg, offset, field);
+        mem_load(cpu, seg, last, 1);
+    }
+    return offset;
 }
 
 static void read_area(struct cpu *cpu, const struct dec_insn *insn, uint8_t *data, unsigned size)
 {
-    uint64_t offset = cpu_effective_address(cpu, insn);
-    check_area(cpu, insn, offset, false);
+    uint64_t offset = area_offset(cpu, insn, size, false);
     for (unsigned at = 0; at < size; at += CHUNK) {
         unsigned part = size - at < CHUNK ? size - at : CHUNK;
         mem_read(cpu, (enum dec_seg)insn->mem.segment,
@@ -168,8 +190,7 @@ static void read_area(struct cpu *cpu, const struct dec_insn *insn, uint8_t *dat
 static void write_area(struct cpu *cpu, const struct dec_insn *insn, const uint8_t *data,
                        unsigned size)
 {
-    uint64_t offset = cpu_effective_address(cpu, insn);
-    check_area(cpu, insn, offset, true);
+    uint64_t offset = area_offset(cpu, insn, size, true);
     for (unsigned pass = 0; pass < 2; pass++) {
         for (unsigned at = 0; at < size; at += CHUNK) {
             unsigned part = size - at < CHUNK ? size - at : CHUNK;
