@@ -41,6 +41,7 @@ static void area_init(struct area *area, struct cpu *cpu, const struct dec_insn 
     area->mask = bytes_mask(insn->address_size);
     area->wide = insn->operand_size == 8;
     area->registers = vector_registers(cpu);
+    seg_linear(cpu, area->seg, area->offset, 4, false); /* #AC comes first */
     if (seg_linear(cpu, area->seg, area->offset, 1, false) & (alignment - 1))
         cpu_raise_error(cpu, VECTOR_GP, 0);
 }
@@ -53,18 +54,21 @@ static unsigned chunk_size(unsigned at, unsigned end)
     return end - at < CHUNK ? end - at : CHUNK;
 }
 
+/* Likewise. */
 static void area_read(struct area *area, unsigned from, unsigned size)
 {
+    mem_load(area->cpu, area->seg, (area->offset + from + size - 1) & area->mask, 1);
     for (unsigned at = from; at < from + size; at += CHUNK)
         mem_read(area->cpu, area->seg, (area->offset + at) & area->mask, area->bytes + at,
                  chunk_size(at, from + size));
 }
 
-static void area_probe(struct area *area, unsigned size)
+/* [from, to), the last byte first, as the hardware does: it decides what CR2 holds. */
+static void area_probe(struct area *area, unsigned from, unsigned to)
 {
-    for (unsigned at = 0; at < size; at += CHUNK)
-        mem_probe_write(area->cpu, area->seg, (area->offset + at) & area->mask,
-                        chunk_size(at, size));
+    mem_probe_write(area->cpu, area->seg, (area->offset + to - 1) & area->mask, 1);
+    for (unsigned at = from; at < to; at += CHUNK)
+        mem_probe_write(area->cpu, area->seg, (area->offset + at) & area->mask, chunk_size(at, to));
 }
 
 static void area_write(struct area *area, unsigned from, unsigned size)
@@ -164,7 +168,7 @@ static void do_fxsave(struct cpu *cpu, const struct interp_insn *in)
 {
     struct area area;
     area_init(&area, cpu, &in->insn, 16);
-    area_probe(&area, XSTATE_LEGACY_SIZE);
+    area_probe(&area, 0, XSTATE_LEGACY_SIZE);
     put_x87(&area);
     put_mxcsr(&area);
     put_sse(&area);
@@ -225,6 +229,13 @@ uint64_t cpu_xstate_in_use(const struct cpu *cpu)
     return in_use;
 }
 
+/* The area from the first byte that may be written; nothing but the header always is. */
+static void probe_components(struct area *area, uint64_t mask, bool mxcsr)
+{
+    unsigned from = mask & XSTATE_X87 ? 0 : mxcsr ? MXCSR_OFFSET : XSTATE_HEADER_OFFSET;
+    area_probe(area, from, mask ? xstate_size(mask) : XSTATE_HEADER_OFFSET + 16);
+}
+
 /* Writes the components in mask; MXCSR is on its own. */
 static void write_components(struct area *area, uint64_t mask, bool mxcsr)
 {
@@ -255,7 +266,7 @@ static void save_standard(struct cpu *cpu, const struct dec_insn *insn, bool opt
     area_init(&area, cpu, insn, 64);
     uint64_t requested = requested_features(cpu, cpu->xcr0);
     uint64_t in_use = cpu_xstate_in_use(cpu);
-    area_probe(&area, xstate_size(requested));
+    probe_components(&area, requested, requested & (XSTATE_SSE | XSTATE_AVX));
     area_read(&area, XSTATE_BV_OFFSET, 8);
 
     uint64_t bv = load_le(area.bytes + XSTATE_BV_OFFSET, 8);
@@ -276,7 +287,7 @@ static void save_compacted(struct cpu *cpu, const struct dec_insn *insn, uint64_
     if (cpu->mxcsr != MXCSR_DEFAULT)
         in_use |= XSTATE_SSE;
     uint64_t saved = requested & in_use;
-    area_probe(&area, xstate_size(requested));
+    probe_components(&area, requested, requested & XSTATE_SSE);
 
     store_le(area.bytes + XSTATE_BV_OFFSET, saved, 8);
     store_le(area.bytes + XCOMP_BV_OFFSET, requested | XCOMP_COMPACTED, 8);
