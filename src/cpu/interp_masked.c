@@ -17,22 +17,72 @@ static bool selects(const uint8_t *mask, unsigned i, unsigned size)
     return mask[(i + 1) * size - 1] & 0x80;
 }
 
+/* Elements may be misaligned even where #AC is enabled: bytes always are aligned. */
+static unsigned access_size(const struct cpu *cpu, unsigned size)
+{
+    return cpu->mode & MODE_AC_CHECK ? 1 : size;
+}
+
+static void read_element(struct cpu *cpu, enum dec_seg seg, uint64_t offset, uint8_t *data,
+                         unsigned size)
+{
+    unsigned step = access_size(cpu, size);
+    for (unsigned i = 0; i < size; i += step)
+        mem_read(cpu, seg, offset + i, data + i, step);
+}
+
+static void write_element(struct cpu *cpu, enum dec_seg seg, uint64_t offset, const uint8_t *data,
+                          unsigned size)
+{
+    unsigned step = access_size(cpu, size);
+    for (unsigned i = 0; i < size; i += step)
+        mem_write(cpu, seg, offset + i, data + i, step);
+}
+
+static void probe_element(struct cpu *cpu, enum dec_seg seg, uint64_t offset, unsigned size)
+{
+    unsigned step = access_size(cpu, size);
+    for (unsigned i = 0; i < size; i += step)
+        mem_probe_write(cpu, seg, offset + i, step);
+}
+
+/* The vector goes on past 64 KiB even where addresses have 16 bits. */
+static uint64_t element_offset(const struct dec_insn *insn, uint64_t offset, unsigned distance)
+{
+    offset += distance;
+    return insn->mode == DEC_MODE_64 ? offset : (uint32_t)offset;
+}
+
+/* The segment checks of all selected elements, which come before the first page fault. */
+static void check_selected(struct cpu *cpu, const struct dec_insn *insn, uint64_t offset,
+                           const uint8_t *mask, unsigned count, unsigned size, bool write)
+{
+    unsigned step = access_size(cpu, size);
+    for (unsigned i = 0; i < count * size && insn->mode != DEC_MODE_64; i += step) {
+        if (selects(mask, i / size, size))
+            seg_linear(cpu, (enum dec_seg)insn->mem.segment, element_offset(insn, offset, i), step,
+                       write);
+    }
+}
+
 /* Stores the selected elements of data, all or, on a fault, none. */
 static void store_selected(struct cpu *cpu, const struct dec_insn *insn, uint64_t offset,
                            const uint8_t *data, const uint8_t *mask, unsigned count, unsigned size)
 {
     enum dec_seg seg = (enum dec_seg)insn->mem.segment;
+    check_selected(cpu, insn, offset, mask, count, size, true);
     for (unsigned i = 0; i < count; i++) {
         if (selects(mask, i, size))
-            mem_probe_write(cpu, seg, truncate(insn, offset + i * size), size);
+            probe_element(cpu, seg, element_offset(insn, offset, i * size), size);
     }
     for (unsigned i = 0; i < count; i++) {
         if (selects(mask, i, size))
-            mem_write(cpu, seg, truncate(insn, offset + i * size), data + i * size, size);
+            write_element(cpu, seg, element_offset(insn, offset, i * size), data + i * size, size);
     }
 }
 
-/* MASKMOVQ, (V)MASKMOVDQU: bytes of the first operand to DS:rDI, selected by the second. */
+/* MASKMOVQ, (V)MASKMOVDQU: bytes of the first operand to DS:rDI, selected by the second. As on
+ * Intel's processors their quadwords fault whether or not a byte of them is selected. */
 static uint64_t implied_offset(const struct cpu *cpu, const struct dec_insn *insn)
 {
     return truncate(insn, cpu->gpr[REG_RDI]);
@@ -44,6 +94,7 @@ static void do_maskmovq(struct cpu *cpu, const struct interp_insn *in)
     fpu_wait(cpu);
     struct fx_image fx = cpu->fx;
     fpu_enter_mmx(&fx);
+    mem_probe_write(cpu, (enum dec_seg)insn->mem.segment, implied_offset(cpu, insn), 8);
     store_selected(cpu, insn, implied_offset(cpu, insn), fx.st[insn->operand[0].reg],
                    fx.st[insn->operand[1].reg], 8, 1);
     cpu->fx = fx;
@@ -52,8 +103,14 @@ static void do_maskmovq(struct cpu *cpu, const struct interp_insn *in)
 static void do_maskmovdqu(struct cpu *cpu, const struct interp_insn *in)
 {
     const struct dec_insn *insn = &in->insn;
-    store_selected(cpu, insn, implied_offset(cpu, insn), cpu->vec[insn->operand[0].reg].u8,
-                   cpu->vec[insn->operand[1].reg].u8, 16, 1);
+    uint64_t offset = implied_offset(cpu, insn);
+    uint64_t upper = truncate(insn, offset + 8);
+    const uint8_t *data = cpu->vec[insn->operand[0].reg].u8;
+    const uint8_t *mask = cpu->vec[insn->operand[1].reg].u8;
+    mem_probe_write(cpu, (enum dec_seg)insn->mem.segment, upper, 8);
+    mem_probe_write(cpu, (enum dec_seg)insn->mem.segment, offset, 8);
+    store_selected(cpu, insn, offset, data, mask, 8, 1);
+    store_selected(cpu, insn, upper, data + 8, mask + 8, 8, 1);
 }
 
 /* VMASKMOVPS, VMASKMOVPD, VPMASKMOVD, VPMASKMOVQ: destination, mask, source. */
@@ -70,10 +127,11 @@ static void masked_move(struct cpu *cpu, const struct dec_insn *insn, unsigned s
 
     union vec result = {0};
     unsigned count = insn->operand[0].size / size;
+    check_selected(cpu, insn, offset, mask, count, size, false);
     for (unsigned i = 0; i < count; i++) {
         if (selects(mask, i, size))
-            mem_read(cpu, (enum dec_seg)insn->mem.segment, truncate(insn, offset + i * size),
-                     result.u8 + i * size, size);
+            read_element(cpu, (enum dec_seg)insn->mem.segment,
+                         element_offset(insn, offset, i * size), result.u8 + i * size, size);
     }
     cpu->vec[insn->operand[0].reg] = result;
 }
@@ -110,7 +168,7 @@ static void gather(struct cpu *cpu, const struct dec_insn *insn, unsigned index_
         }
         int64_t n = sign_extend(load_le(index->u8 + i * index_size, index_size), index_size);
         uint64_t offset = truncate(insn, base + (uint64_t)n * insn->mem.scale);
-        mem_read(cpu, (enum dec_seg)insn->mem.segment, offset, dst->u8 + i * size, size);
+        read_element(cpu, (enum dec_seg)insn->mem.segment, offset, dst->u8 + i * size, size);
         memset(mask_element, 0, size);
     }
     memset(dst->u8 + count * size, 0, sizeof(*dst) - count * size);
