@@ -154,6 +154,15 @@ static inline void execute(struct cpu *cpu, const struct interp_insn *in, void *
         call_stub(cpu, in, buffer);
 }
 
+/* Comes before the segment's limit. */
+static inline bool is_misaligned(const struct cpu *cpu, enum dec_seg seg, uint64_t offset,
+                                 unsigned size)
+{
+    if (mode_code(cpu->mode) != DEC_MODE_64 || seg >= SEG_FS)
+        offset += cpu->seg[seg].base;
+    return offset & (size - 1);
+}
+
 static inline __attribute__((always_inline)) void run_memory(struct cpu *cpu,
                                                              const struct interp_insn *in,
                                                              unsigned size, enum shape shape,
@@ -167,7 +176,7 @@ static inline __attribute__((always_inline)) void run_memory(struct cpu *cpu,
 
     if (full && uses_mmx(&in->insn))
         fpu_wait(cpu);
-    if (aligned && UNLIKELY(seg_linear(cpu, seg, offset, size, store) & (size - 1)))
+    if (aligned && UNLIKELY(is_misaligned(cpu, seg, offset, size)))
         cpu_raise_error(cpu, VECTOR_GP, 0);
     if (store) {
         if (full)
@@ -229,6 +238,46 @@ static interp_handler *const memory_handlers[6][SHAPES][2] = {
     {ANY_ALIGNMENT(8)}, {BOTH_ALIGNMENTS(16)}, {BOTH_ALIGNMENTS(32)},
 };
 
+/* VCVTPH2PS and VCVTPS2PH with 8 bytes of memory: these may be misaligned even where #AC is enabled
+ * (SDM vol. 2, 2.4, exception type 11), and a numeric exception comes before those of the store. */
+static void convert_from_half(struct cpu *cpu, const struct interp_insn *in)
+{
+    uint8_t buffer[8];
+    enum dec_seg seg = (enum dec_seg)in->insn.mem.segment;
+    uint64_t offset = cpu_effective_address(cpu, &in->insn);
+    unsigned step = cpu->mode & MODE_AC_CHECK ? 1 : 8;
+    for (unsigned i = 0; i < 8; i += step)
+        mem_read(cpu, seg, offset + i, buffer + i, step);
+    execute_full(cpu, in, buffer);
+}
+
+static inline void convert_to_half(struct cpu *cpu, const struct interp_insn *in, unsigned size)
+{
+    uint8_t buffer[16];
+    enum dec_seg seg = (enum dec_seg)in->insn.mem.segment;
+    uint64_t offset = cpu_effective_address(cpu, &in->insn);
+    unsigned step = cpu->mode & MODE_AC_CHECK ? 1 : size;
+    uint32_t mxcsr = cpu->mxcsr;
+    execute_full(cpu, in, buffer);
+    uint32_t mxcsr_after = cpu->mxcsr;
+    cpu->mxcsr = mxcsr;
+    for (unsigned i = 0; i < size; i += step)
+        mem_probe_write(cpu, seg, offset + i, step);
+    for (unsigned i = 0; i < size; i += step)
+        mem_write(cpu, seg, offset + i, buffer + i, step);
+    cpu->mxcsr = mxcsr_after;
+}
+
+static void convert_to_half_8(struct cpu *cpu, const struct interp_insn *in)
+{
+    convert_to_half(cpu, in, 8);
+}
+
+static void convert_to_half_16(struct cpu *cpu, const struct interp_insn *in)
+{
+    convert_to_half(cpu, in, 16);
+}
+
 static interp_handler *select_memory(const struct dec_insn *insn, const struct dec_operand *operand)
 {
     bool aligned = (dec_info(insn->op)->attributes & DEC_ATTR_ALIGNED) && operand->size >= 16;
@@ -236,6 +285,10 @@ static interp_handler *select_memory(const struct dec_insn *insn, const struct d
                                                    : (aligned ? LOAD_ALIGNED : LOAD);
     if (!is_power_of_two(operand->size) || operand->size > 32)
         return interp_raise_ud;
+    if (insn->op == DEC_OP_VCVTPH2PS && operand->size == 8)
+        return convert_from_half;
+    if (insn->op == DEC_OP_VCVTPS2PH)
+        return operand->size == 8 ? convert_to_half_8 : convert_to_half_16;
     return memory_handlers[__builtin_ctz(operand->size)][shape][needs_full(insn)];
 }
 
