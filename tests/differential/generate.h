@@ -1,4 +1,4 @@
-/* Random instructions, and states in which they do something. */
+/* Random states in which instructions do something. */
 #ifndef DOPPEL_TESTS_DIFFERENTIAL_GENERATE_H
 #define DOPPEL_TESTS_DIFFERENTIAL_GENERATE_H
 
@@ -8,20 +8,33 @@
 
 struct sample {
     uint8_t code[DEC_MAX_LENGTH];
-    struct dec_insn insn;
-    struct diff_state in;
+    struct dec_insn insn; /* decoded from it */
+    enum layout layout;
+    bool has_vectors;
 };
 
-/* 15 bytes that often begin with an instruction: prefixes, an opcode of any map, VEX. */
-void generate_code(struct random *random, enum dec_mode mode, uint8_t code[DEC_MAX_LENGTH]);
+/* Random numbers made ahead, of which states take runs. */
+#define POOL_SIZE 2048
+#define POOL_RUN (4 * 16)
 
-/* Registers for sample->insn, which was decoded from sample->code. Memory operands and the stack
- * mostly lie in the data area, at times across its pages' borders, on the page that cannot be
- * written, or nowhere; displacements in the code that have no register to make up for them are
- * changed. data is the data area, written where an operand should have a special value.
- *
- * False where an address could not be kept away from the host's own memory. */
-bool generate_state(struct random *random, struct sample *sample, uint8_t *data, uint64_t fs_base);
+struct pool {
+    uint64_t integers[POOL_SIZE + POOL_RUN];
+    uint64_t floats[POOL_SIZE + POOL_RUN]; /* single and double precision and else */
+    uint8_t st[POOL_SIZE / 8 + 8][16];
+};
+
+void pool_fill(struct pool *pool, struct random *random);
+/* AREA_SIZE bytes out of the pool. */
+void pool_fill_memory(const struct pool *pool, struct random *random, uint8_t *data);
+
+/* Chooses the displacements in the code that no register makes up for. */
+void generate_displacement(struct random *random, struct sample *sample);
+
+/* A state for it. Memory operands and the stack mostly lie in the data area, at times across its
+ * pages' borders, on the page that cannot be written, or nowhere. data is the data area, written
+ * where an operand should have a special value. */
+void generate_state(struct random *random, const struct pool *pool, const struct sample *sample,
+                    struct diff_state *in, uint8_t *data);
 
 /* A random number, or one at the border of something. */
 uint64_t generate_value(struct random *random);

@@ -31,7 +31,9 @@ struct guest {
     struct clock *clock;
     struct cpu *cpu;
     gpa_t next_table;
-    uint64_t fs_base;
+    const struct diff_run *run;
+    struct interp_insn decoded;
+    bool undefined; /* what was prepared */
 };
 
 static uint64_t *phys_words(struct guest *guest, gpa_t gpa)
@@ -69,31 +71,57 @@ static void set_system_state(struct cpu *cpu)
     cpu->msr.efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
     cpu->xcr0 = cpu->model->xcr0_supported;
     cpu->cpl = 3;
+    /* A 64-bit TSS without an I/O permission bitmap. */
+    cpu->tr = (struct segment){
+        .selector = 0x40, .attributes = SYSTEM_TSS32_BUSY | SEGATTR_P, .limit = 0x66};
 }
 
-static void set_segments(struct guest *guest, enum dec_mode mode)
+#define USER_DATA (3 | SEGATTR_S | 3 << SEGATTR_DPL_SHIFT | SEGATTR_P)
+
+static struct segment ldt_segment(enum ldt_entry entry)
 {
-    struct cpu *cpu = guest->cpu;
-    const struct segment data = {
-        .selector = SELECTOR_DATA,
-        .attributes = 0x3 | SEGATTR_S | 3 << SEGATTR_DPL_SHIFT | SEGATTR_P | SEGATTR_DB | SEGATTR_G,
-        .limit = UINT32_MAX,
+    static const struct segment segments[LDT_ENTRIES] = {
+        [LDT_WINDOW] = {.attributes = USER_DATA | SEGATTR_DB,
+                        .limit = LDT_WINDOW_LIMIT,
+                        .base = AREA_DATA},
+        [LDT_STACK16] = {.attributes = USER_DATA, .limit = AREA_SIZE - 1, .base = AREA_DATA},
+        [LDT_EXPAND_DOWN] = {.attributes = USER_DATA | SEGTYPE_EXPAND_DOWN | SEGATTR_DB,
+                             .limit = LDT_EXPAND_LIMIT},
+        [LDT_READ_ONLY] = {.attributes = (USER_DATA & ~SEGTYPE_WRITABLE) | SEGATTR_DB | SEGATTR_G,
+                           .limit = UINT32_MAX},
     };
-    static const uint16_t selectors[] = {SELECTOR_CODE16, SELECTOR_CODE32, SELECTOR_CODE64};
+    struct segment segment = segments[entry];
+    segment.selector = SELECTOR_LDT(entry);
+    return segment;
+}
+
+static void set_segments(struct cpu *cpu, enum dec_mode mode, enum layout layout)
+{
+    const struct segment data = {.selector = SELECTOR_DATA,
+                                 .attributes = USER_DATA | SEGATTR_DB | SEGATTR_G,
+                                 .limit = UINT32_MAX};
+    static const uint16_t selectors[] = {SELECTOR_LDT(LDT_CODE16), SELECTOR_CODE32,
+                                         SELECTOR_CODE64};
     static const uint16_t sizes[] = {0, SEGATTR_DB, SEGATTR_L};
     cpu->seg[SEG_ES] = cpu->seg[SEG_SS] = cpu->seg[SEG_DS] = cpu->seg[SEG_CS] = data;
     cpu->seg[SEG_CS].selector = selectors[mode];
     cpu->seg[SEG_CS].attributes = 0xb | SEGATTR_S | 3 << SEGATTR_DPL_SHIFT | SEGATTR_P | SEGATTR_G;
     cpu->seg[SEG_CS].attributes |= sizes[mode];
-    cpu->seg[SEG_FS] = (struct segment){.base = guest->fs_base};
-    cpu->seg[SEG_GS] = (struct segment){.base = 0};
+    cpu->seg[SEG_FS] = cpu->seg[SEG_GS] = (struct segment){0};
+    if (mode != DEC_MODE_64) {
+        cpu->seg[SEG_FS] = ldt_segment(LDT_EXPAND_DOWN);
+        cpu->seg[SEG_GS] = ldt_segment(LDT_READ_ONLY);
+    }
+    if (layout == LAYOUT_WINDOW) {
+        cpu->seg[SEG_DS] = cpu->seg[SEG_ES] = ldt_segment(LDT_WINDOW);
+        cpu->seg[SEG_SS] = ldt_segment(LDT_STACK16);
+    }
 }
 
-struct guest *guest_create(uint64_t fs_base)
+struct guest *guest_create(void)
 {
     struct error error;
     struct guest *guest = calloc(1, sizeof(*guest));
-    guest->fs_base = fs_base;
     guest->bus = bus_create();
     guest->clock = clock_create_manual();
     guest->phys = phys_create(guest->bus);
@@ -108,7 +136,7 @@ struct guest *guest_create(uint64_t fs_base)
     }
     map_areas(guest);
     set_system_state(guest->cpu);
-    set_segments(guest, DEC_MODE_64);
+    set_segments(guest->cpu, DEC_MODE_64, LAYOUT_FLAT);
     cpu_update_mode(guest->cpu);
     mmu_flush_all(guest->cpu);
     return guest;
@@ -134,21 +162,20 @@ uint8_t *guest_data(struct guest *guest)
     return phys_ram_pointer(guest->phys, PHYS_DATA, AREA_SIZE);
 }
 
-static void load_state(struct guest *guest, const struct diff_run *run, const struct diff_state *in)
+static void load_state(struct guest *guest, const struct diff_state *in)
 {
     struct cpu *cpu = guest->cpu;
     memcpy(cpu->gpr, in->gpr, sizeof(cpu->gpr));
     cpu->rip = in->rip;
-    set_segments(guest, run->mode);
-    cpu->rflags = in->rflags | (run->step ? FLAG_TF : 0);
+    cpu->rflags = in->rflags | (guest->run->step ? FLAG_TF : 0);
+    cpu->seg[SEG_FS].base = in->fs_base;
+    cpu->seg[SEG_GS].base = in->gs_base;
     cpu_update_mode(cpu);
     if (in->has_vectors) {
         memcpy(cpu->vec, in->vec, sizeof(cpu->vec));
         cpu->mxcsr = in->mxcsr;
-        uint32_t host_mxcsr = cpu->fx.mxcsr, mxcsr_mask = cpu->fx.mxcsr_mask;
-        cpu->fx = in->fx;
-        cpu->fx.mxcsr = host_mxcsr;
-        cpu->fx.mxcsr_mask = mxcsr_mask;
+        memcpy(&cpu->fx, &in->fx, offsetof(struct fx_image, mxcsr));
+        memcpy(cpu->fx.st, in->fx.st, sizeof(cpu->fx.st));
     }
 }
 
@@ -157,11 +184,12 @@ static void read_state(const struct cpu *cpu, bool has_vectors, struct diff_stat
     memcpy(state->gpr, cpu->gpr, sizeof(state->gpr));
     state->rip = cpu->rip;
     state->rflags = cpu->rflags & ~(uint64_t)(FLAG_TF | FLAG_RF);
-    state->has_vectors = has_vectors;
+    state->fs_base = cpu->seg[SEG_FS].base;
+    state->gs_base = cpu->seg[SEG_GS].base;
     if (has_vectors) {
         memcpy(state->vec, cpu->vec, sizeof(state->vec));
         state->mxcsr = cpu->mxcsr;
-        state->fx = cpu->fx;
+        memcpy(&state->fx, &cpu->fx, offsetof(struct fx_image, unused));
     }
 }
 
@@ -188,6 +216,19 @@ static bool select_handler(struct cpu *cpu, struct interp_insn *in)
     return interp_attach_code(cpu, in);
 }
 
+void guest_prepare(struct guest *guest, const struct diff_run *run, const uint8_t *code)
+{
+    struct cpu *cpu = guest->cpu;
+    guest->run = run;
+    memcpy(phys_ram_pointer(guest->phys, PHYS_CODE, PAGE_SIZE), code, PAGE_SIZE);
+    set_segments(cpu, run->mode, run->layout);
+    cpu_update_mode(cpu);
+    guest->undefined =
+        dec_decode(run->code, run->length, run->mode, &guest->decoded.insn) != DEC_OK ||
+        !select_handler(cpu, &guest->decoded);
+}
+
+/* A repeated string instruction does as much as it likes at a time, and is come back to. */
 static void execute(struct cpu *cpu, const struct interp_insn *in, bool step)
 {
     bool mode64 = in->insn.mode == DEC_MODE_64;
@@ -202,25 +243,21 @@ static void execute(struct cpu *cpu, const struct interp_insn *in, bool step)
     cpu->rip = cpu->next_rip;
 }
 
-void guest_run(struct guest *guest, const struct diff_run *run, const struct diff_state *in,
-               struct diff_outcome *out)
+void guest_run(struct guest *guest, const struct diff_state *in, struct diff_outcome *out)
 {
     struct cpu *cpu = guest->cpu;
-    static struct interp_insn decoded; /* its address must survive longjmp() */
-    load_state(guest, run, in);
-    memcpy(phys_ram_pointer(guest->phys, PHYS_CODE, PAGE_SIZE), run->code, run->length);
+    load_state(guest, in);
     out->vector = OUTCOME_COMPLETED;
     out->error = 0;
     out->address = 0;
-    if (dec_decode(run->code, run->length, run->mode, &decoded.insn) != DEC_OK ||
-        !select_handler(cpu, &decoded)) {
+    if (guest->undefined) {
         out->vector = VECTOR_UD;
     } else if (setjmp(cpu->fault)) {
         out->vector = cpu->pending.vector;
         out->error = cpu->pending.error;
         out->address = cpu->pending.cr2;
     } else {
-        execute(cpu, &decoded, run->step);
+        execute(cpu, &guest->decoded, guest->run->step);
     }
     read_state(cpu, in->has_vectors, &out->state);
 }

@@ -8,8 +8,8 @@
 
 struct guest;
 
-/* fs_base: of FS in 64-bit mode. NULL with a message on stderr on failure. */
-struct guest *guest_create(uint64_t fs_base);
+/* NULL with a message on stderr on failure. */
+struct guest *guest_create(void);
 void guest_destroy(struct guest *guest);
 
 /* The model: all that Doppel offers on this host. */
@@ -18,7 +18,9 @@ const struct cpu_model *guest_model(const struct guest *guest);
 /* AREA_SIZE bytes: the data area. */
 uint8_t *guest_data(struct guest *guest);
 
-void guest_run(struct guest *guest, const struct diff_run *run, const struct diff_state *in,
-               struct diff_outcome *out);
+/* Chooses the instruction; run and its code stay the caller's. code: what the code page holds. */
+void guest_prepare(struct guest *guest, const struct diff_run *run, const uint8_t *code);
+
+void guest_run(struct guest *guest, const struct diff_state *in, struct diff_outcome *out);
 
 #endif

@@ -1,9 +1,9 @@
 /* Runs single instructions on the host's processor, in user mode, with any registers.
  *
- * No code is generated around them: a signal handler replaces the whole context that the kernel
- * will return to, the instruction runs, and the trap after it, or its fault, brings the next
- * signal, whose context is the result. So one instruction can run as 64-, 32- or 16-bit code with
- * any value in any register, jump anywhere and fault anyhow.
+ * Registers are loaded and stored around the instruction by code that needs none
+ * (native_enter_state() in native.c); IRETQ enters it, in 64-, 32- or 16-bit code on any segments,
+ * and a jump or a signal leaves it. So it can have any value in any register, go anywhere and fault
+ * anyhow.
  *
  * One instance at a time, on the thread that created it. */
 #ifndef DOPPEL_TESTS_DIFFERENTIAL_NATIVE_H
@@ -17,16 +17,25 @@ struct native;
 struct native *native_create(void);
 void native_destroy(struct native *native);
 
-/* Whether the kernel lets code of this size run. */
+/* Whether the kernel lets code of this size run, and whether its LDT has our segments. */
 bool native_has_mode(const struct native *native, enum dec_mode mode);
+bool native_has_segments(const struct native *native);
 
 /* AREA_SIZE bytes: the data area, writable here throughout. */
 uint8_t *native_data(struct native *native);
 
-/* The base of FS in 64-bit mode, which cannot be changed here; GS has base 0. */
-uint64_t native_fs_base(const struct native *native);
+/* The state that runs start from, to be filled in. RSP on a 16-bit stack has these upper bits,
+ * which IRET does not load. */
+struct diff_state *native_state(struct native *native);
+#define NATIVE_STACK16_UPPER 0x2e5a0000u
 
-void native_run(struct native *native, const struct diff_run *run, const struct diff_state *in,
-                struct diff_outcome *out);
+/* Chooses the instruction; run and its code stay the caller's. */
+void native_prepare(struct native *native, const struct diff_run *run);
+
+/* Runs it on the state. The outcome is valid until the next run. */
+const struct diff_outcome *native_run(struct native *native);
+
+/* What the code page holds: PAGE_SIZE bytes. */
+const uint8_t *native_code(const struct native *native);
 
 #endif

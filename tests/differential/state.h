@@ -12,18 +12,40 @@
 #define AREA_WRITABLE (2 * PAGE_SIZE)
 #define AREA_SIZE (3 * PAGE_SIZE)
 
-/* The user-space selectors of x86-64 Linux; the 16-bit code segment is in an LDT of our own. */
+/* The user-space selectors of x86-64 Linux, and segments in an LDT of our own. */
 #define SELECTOR_CODE64 0x33
 #define SELECTOR_CODE32 0x23
-#define SELECTOR_CODE16 0x07
 #define SELECTOR_DATA 0x2b
+#define SELECTOR_LDT(n) ((n) << 3 | 7)
 
+/* The entries of the LDT. */
+enum ldt_entry {
+    LDT_CODE16,      /* flat */
+    LDT_WINDOW,      /* based at AREA_DATA, its limit within the area: LDT_WINDOW_LIMIT */
+    LDT_STACK16,     /* based there too, all of the area, a 16-bit stack */
+    LDT_EXPAND_DOWN, /* valid from LDT_EXPAND_LIMIT + 1 on */
+    LDT_READ_ONLY,   /* flat, but for the base that GS gets */
+    LDT_ENTRIES,
+};
+
+#define LDT_WINDOW_LIMIT 0x27fful
+#define LDT_EXPAND_LIMIT 0x17fful
+
+/* Outside 64-bit mode FS is the expand-down segment and GS the read-only one, with bases by the
+ * state. */
+enum layout {
+    LAYOUT_FLAT,
+    LAYOUT_WINDOW, /* DS and ES are LDT_WINDOW, SS is LDT_STACK16; not in 64-bit mode */
+};
+
+/* Registers in the order of their numbers. */
 struct diff_state {
     uint64_t gpr[16], rip, rflags;
-    bool has_vectors; /* the rest counts */
+    uint64_t fs_base, gs_base;
     uint32_t mxcsr;
-    union vec vec[16];
+    bool has_vectors; /* the rest and mxcsr count */
     struct fx_image fx;
+    union vec vec[16] __attribute__((aligned(64)));
 };
 
 #define OUTCOME_COMPLETED (-1)
@@ -38,10 +60,11 @@ struct diff_outcome {
 /* How an instruction is run. */
 struct diff_run {
     enum dec_mode mode;
+    enum layout layout;
     const uint8_t *code;
     unsigned length;
-    /* Take a single-step trap after it instead of running on into a breakpoint: for branches. A
-     * repeated string instruction then does one element. */
+    /* Take a single-step trap after it instead of running on: for branches. A repeated string
+     * instruction then does one element. */
     bool step;
 };
 
