@@ -30,6 +30,7 @@ static const struct {
     /* An address that is neither aligned nor canonical, with SS, where the x87 state is not asked
        for. */
     {DEC_OP_XSAVE, VECTOR_SS, PART_FAULT},
+    {DEC_OP_XRSTOR, VECTOR_SS, PART_FAULT},
     {DEC_OP_XSAVEC, VECTOR_SS, PART_FAULT},
     {DEC_OP_XSAVEOPT, VECTOR_SS, PART_FAULT},
     /* Which byte of an element. */

@@ -303,7 +303,7 @@ static uint64_t generate_stack_pointer(struct random *random, const struct sampl
 
 static uint8_t *data_at(uint8_t *data, gva_t va)
 {
-    static uint8_t elsewhere[1024];
+    static uint8_t elsewhere[XSTATE_MAX_SIZE];
     return va >= AREA_DATA && va <= AREA_DATA + AREA_SIZE - sizeof(elsewhere)
                ? data + (va - AREA_DATA)
                : elsewhere;
@@ -468,7 +468,8 @@ void generate_state(struct random *random, const struct pool *pool, const struct
         if (random_chance(random, 30))
             store_le(data_at(data, target), generate_value(random), 8);
     }
-    if (random_chance(random, 60))
+    /* The header of XRSTOR must not ask for components that the host alone has. */
+    if (insn->op == DEC_OP_XRSTOR || random_chance(random, 60))
         generate_special(random, sample, in, data, target);
     generate_safe(random, sample, in, data);
     uint64_t offset = target - base - bit_displacement(insn, in);
