@@ -2,6 +2,7 @@
  * JIT_RANDOM_SEED change how many programs there are and which is the first. */
 #include "../differential/generate.h"
 #include "guest.h"
+#include "random_code.h"
 
 #include "base/bits.h"
 #include "cpu/segment.h"
