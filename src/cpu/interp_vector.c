@@ -246,6 +246,8 @@ static void convert_from_half(struct cpu *cpu, const struct interp_insn *in)
     enum dec_seg seg = (enum dec_seg)in->insn.mem.segment;
     uint64_t offset = cpu_effective_address(cpu, &in->insn);
     unsigned step = cpu->mode & MODE_AC_CHECK ? 1 : 8;
+    for (unsigned i = 0; i < 8; i += step) /* the segment's limit comes before pages */
+        seg_linear(cpu, seg, offset + i, step, false);
     for (unsigned i = 0; i < 8; i += step)
         mem_read(cpu, seg, offset + i, buffer + i, step);
     execute_full(cpu, in, buffer);
@@ -261,6 +263,8 @@ static inline void convert_to_half(struct cpu *cpu, const struct interp_insn *in
     execute_full(cpu, in, buffer);
     uint32_t mxcsr_after = cpu->mxcsr;
     cpu->mxcsr = mxcsr;
+    for (unsigned i = 0; i < size; i += step)
+        seg_linear(cpu, seg, offset + i, step, true);
     for (unsigned i = 0; i < size; i += step)
         mem_probe_write(cpu, seg, offset + i, step);
     for (unsigned i = 0; i < size; i += step)
