@@ -37,10 +37,12 @@ static ALWAYS_INLINE void mem_read(struct cpu *cpu, enum dec_seg seg, uint64_t o
     gva_t va = seg_linear(cpu, seg, offset, size, false);
     const struct tlb_entry *entry = &cpu->tlb[tlb_index(va)];
     uint64_t in_page = va ^ entry->read_tag;
-    if (LIKELY(in_page <= PAGE_SIZE - size))
-        memcpy(data, entry->host + in_page, size);
-    else
+    if (UNLIKELY(in_page > PAGE_SIZE - size)) {
         mem_read_slow(cpu, seg, va, data, size);
+        return;
+    }
+    cpu->stats.tlb_hits++;
+    memcpy(data, entry->host + in_page, size);
 }
 
 static ALWAYS_INLINE void mem_write(struct cpu *cpu, enum dec_seg seg, uint64_t offset,
@@ -49,10 +51,12 @@ static ALWAYS_INLINE void mem_write(struct cpu *cpu, enum dec_seg seg, uint64_t 
     gva_t va = seg_linear(cpu, seg, offset, size, true);
     const struct tlb_entry *entry = &cpu->tlb[tlb_index(va)];
     uint64_t in_page = va ^ entry->write_tag;
-    if (LIKELY(in_page <= PAGE_SIZE - size))
-        memcpy(entry->host + in_page, data, size);
-    else
+    if (UNLIKELY(in_page > PAGE_SIZE - size)) {
         mem_write_slow(cpu, seg, va, data, size);
+        return;
+    }
+    cpu->stats.tlb_hits++;
+    memcpy(entry->host + in_page, data, size);
 }
 
 static ALWAYS_INLINE uint64_t mem_load(struct cpu *cpu, enum dec_seg seg, uint64_t offset,
@@ -97,6 +101,7 @@ static ALWAYS_INLINE void *mem_rmw_begin(struct cpu *cpu, struct mem_rmw *rmw, e
     uint64_t in_page = va ^ entry->write_tag;
     if (LIKELY(in_page <= PAGE_SIZE - size)) {
         rmw->bounced = false;
+        cpu->stats.tlb_hits++;
         return entry->host + in_page;
     }
     mem_probe_write_slow(cpu, seg, va, size);

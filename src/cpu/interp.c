@@ -383,6 +383,7 @@ enum cpu_exit cpu_run(struct cpu *cpu)
     cpu->interp->tracing = cpu->trace->mask & TRACE_INSN;
     cpu->interp->careful = cpu->interp->tracing || (cpu->debug && cpu->debug->count);
     cpu->interp->running = NULL;
+    cpu->stats.exits++; /* once, however often a fault comes back to setjmp() */
     if (cpu->engine)
         cpu->engine->start(cpu);
     switch (setjmp(cpu->fault)) {

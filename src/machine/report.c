@@ -157,7 +157,7 @@ void report_stats(const struct cpu *cpu, uint64_t host_ns, FILE *out, bool json)
     const struct cpu_stats *stats = &cpu->stats;
     const struct counter counters[] = {
         {"host_ns", host_ns},
-        {"instructions", stats->instructions},
+        {cpu->engine ? "instructions_interpreted" : "instructions", stats->instructions},
         {"blocks_decoded", stats->blocks_decoded},
         {"instructions_decoded", stats->instructions_decoded},
         {"jump_cache_misses", stats->jump_cache_misses},
@@ -165,6 +165,8 @@ void report_stats(const struct cpu *cpu, uint64_t host_ns, FILE *out, bool json)
         {"page_faults", stats->exceptions[VECTOR_PF]},
         {"interrupts", stats->interrupts},
         {"halts", stats->halts},
+        {"exits", stats->exits},
+        {cpu->engine ? "tlb_hits_interpreted" : "tlb_hits", stats->tlb_hits},
         {"tlb_misses", stats->tlb_slow},
         {"page_walks", stats->page_walks},
         {"port_accesses", stats->port_accesses},
