@@ -254,6 +254,7 @@ struct cpu {
     uint8_t cpl;
     uint64_t code_page; /* linear address of the page of the running translated block */
     void *jump_table;   /* translated code's: src/jit/cache.h */
+    void *host_stack;   /* C code's stack while translated code runs */
     uint32_t branch;    /* the indirect branch that left translated code: likewise */
 
     struct segment seg[6], ldtr, tr;

@@ -19,7 +19,11 @@ enum tlb_table_index {
     TLB_TABLES,
 };
 
+/* Translated code has the table's address in RSP: below it is the room for what calls push. */
+#define TLB_STACK_ROOM 4096
+
 struct tlb_table {
+    uint8_t stack_room[TLB_STACK_ROOM];
     struct tlb_entry entry[TLB_ENTRIES];
     uint16_t log[TLB_ENTRIES];
     unsigned logged;

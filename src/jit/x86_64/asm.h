@@ -7,7 +7,8 @@
 #include "cpu/state.h"
 
 /* Host registers by number. The guest's RAX-RDI (but RSP), R8 and R12-R14 live in the registers of
- * their names, its RSP in R15; its R9-R11 and R15 stay in struct cpu, which GS points to. */
+ * their names, its RSP in R15; its R9-R11 and R15 stay in struct cpu, which GS points to. The
+ * host's RSP is cpu->tlb: calls of thunks push into the room below the table. */
 enum host_reg {
     HOST_RAX,
     HOST_RCX,
@@ -19,7 +20,7 @@ enum host_reg {
     HOST_RDI,
     HOST_T0 = 9,
     HOST_T1 = 10,
-    HOST_TLB = 11, /* cpu->tlb */
+    HOST_T2 = 11,
     HOST_GUEST_RSP = 15,
 };
 
@@ -230,14 +231,15 @@ static inline void asm_lea(struct assembler *a, bool wide, unsigned dst, unsigne
         asm_32(a, (uint32_t)disp);
 }
 
-/* An opcode with r64 and [HOST_TLB + T1 + disp8]. */
+/* An opcode with r64 and [RSP + T1 + disp8]: a field of the TLB's entry at T1. */
 static inline void asm_tlb_q(struct assembler *a, unsigned opcode, unsigned reg, unsigned disp)
 {
-    asm_8(a, 0x4b | (reg >> 3) << 2);
+    asm_8(a, 0x4a | (reg >> 3) << 2);
     asm_8(a, opcode);
-    asm_8(a, 0x44 | (reg & 7) << 3);
-    asm_8(a, (HOST_T1 & 7) << 3 | (HOST_TLB & 7));
-    asm_8(a, disp);
+    asm_8(a, (disp ? 0x44 : 0x04) | (reg & 7) << 3);
+    asm_8(a, (HOST_T1 & 7) << 3 | HOST_RSP);
+    if (disp)
+        asm_8(a, disp);
 }
 
 /* Relative branches return where their rel32 is. exec - write is `delta`. */

@@ -98,6 +98,7 @@ static bool emit_jmp(struct emitter *e, const struct interp_insn *in)
 {
     const struct dec_insn *insn = &in->insn;
     bool mode64 = mode_code(e->block->mode) == DEC_MODE_64;
+    struct asm_rm rm;
     switch (insn->operand[0].kind) {
     case DEC_OPERAND_REL:
         emit_goto(e, target_of(in));
@@ -110,9 +111,9 @@ static bool emit_jmp(struct emitter *e, const struct interp_insn *in)
         asm_mov(&e->a, HOST_T0, emit_use(e, insn->operand[0].reg, HOST_T0));
         break;
     default:
-        if (!mode64 || !emit_pointer(e, in, 8, false))
+        if (!mode64 || !emit_memory(e, in, 8, false, &rm))
             return false;
-        asm_load(&e->a, HOST_T0, rm_base(HOST_T0, 0));
+        asm_load(&e->a, HOST_T0, rm);
         break;
     }
     emit_indirect(e, in);
@@ -128,17 +129,17 @@ static bool emit_call(struct emitter *e, const struct interp_insn *in)
     unsigned size = mode64 ? 8 : emit_stack_size(e, insn);
     if (!size || (!mode64 && kind != DEC_OPERAND_REL) || !is_plain_segment(e, SEG_SS))
         return false;
+    struct asm_rm rm;
     if (kind == DEC_OPERAND_MEM) {
-        if (!emit_pointer(e, in, 8, false))
+        if (!emit_memory(e, in, 8, false, &rm))
             return false;
-        asm_load(&e->a, HOST_T0, rm_base(HOST_T0, 0));
+        asm_load(&e->a, HOST_T0, rm);
         asm_store(&e->a, RM_FIELD(next_rip), HOST_T0);
     }
-    emit_stack_pointer(e, HOST_GUEST_RSP, -(int)size, size, true);
+    rm = emit_stack_memory(e, HOST_GUEST_RSP, -(int)size, size, true);
     asm_load(&e->a, HOST_T1, RM_FIELD(code_page));
     asm_lea(&e->a, mode64, HOST_T1, HOST_T1, DEC_NO_REG, 1, in->offset + insn->length);
-    asm_insn(&e->a, (struct asm_op){.opcode = ASM_STORE, .w = mode64}, HOST_T1,
-             rm_base(HOST_T0, 0));
+    asm_insn(&e->a, (struct asm_op){.opcode = ASM_STORE, .w = mode64}, HOST_T1, rm);
     if (kind == DEC_OPERAND_MEM)
         asm_load(&e->a, HOST_T0, RM_FIELD(next_rip));
     else if (kind == DEC_OPERAND_GPR)
@@ -158,8 +159,8 @@ static bool emit_ret(struct emitter *e, const struct interp_insn *in)
     unsigned size = mode64 ? 8 : emit_stack_size(e, insn);
     if (!size || !is_plain_segment(e, SEG_SS))
         return false;
-    emit_stack_pointer(e, HOST_GUEST_RSP, 0, size, false);
-    asm_insn(&e->a, (struct asm_op){.opcode = ASM_LOAD, .w = mode64}, HOST_T0, rm_base(HOST_T0, 0));
+    struct asm_rm rm = emit_stack_memory(e, HOST_GUEST_RSP, 0, size, false);
+    asm_insn(&e->a, (struct asm_op){.opcode = ASM_LOAD, .w = mode64}, HOST_T0, rm);
     emit_adjust_stack(e, size, (int)(size + (insn->operand_count ? insn->imm : 0)));
     emit_indirect(e, in);
     return true;

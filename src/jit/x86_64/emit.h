@@ -101,14 +101,16 @@ bool can_address(const struct interp_insn *in);
 void emit_effective_address(struct emitter *e, const struct interp_insn *in, unsigned dst,
                             bool wide);
 
-/* T0 = host pointer to `size` bytes at the memory operand, or at a register that holds a stack
- * address; where that is not possible, the instruction's handler runs instead. Changes T1 and
- * the host's flags. Everything that emitted code loads from and stores to the guest goes through
- * here. False: not an operand for it, and nothing was emitted. */
-bool emit_pointer(struct emitter *e, const struct interp_insn *in, unsigned size, bool write);
+/* *rm = `size` bytes of the guest at the memory operand, or at a register that holds a stack
+ * address; where they cannot be reached, the instruction's handler runs instead. Changes T0, T1
+ * and the host's flags; T1 is free then, T0 may be *rm's base. Everything that emitted code loads
+ * from and stores to the guest goes through here. False: not an operand for it, and nothing was
+ * emitted. */
+bool emit_memory(struct emitter *e, const struct interp_insn *in, unsigned size, bool write,
+                 struct asm_rm *rm);
+struct asm_rm emit_stack_memory(struct emitter *e, unsigned base, int32_t disp, unsigned size,
+                                bool write);
 bool is_plain_segment(const struct emitter *e, unsigned segment);
-void emit_stack_pointer(struct emitter *e, unsigned base, int32_t disp, unsigned size, bool write);
-void emit_translate(struct emitter *e, unsigned size, bool write);
 
 /* Runs the handler instead where the host's flags meet `cond`. */
 void emit_slow_if(struct emitter *e, unsigned cond);

@@ -176,7 +176,9 @@ static bool emit_as_is(struct emitter *e, const struct interp_insn *in)
         return false;
     bool high = has_high_byte(insn); /* numbers 4 to 7 are AH to BH: they stay */
     const struct dec_operand *operand = memory_operand(insn);
-    if (memory && (!operand || !emit_pointer(e, in, operand->size, operand->access & DEC_WRITE)))
+    struct asm_rm pointer;
+    if (memory &&
+        (!operand || !emit_memory(e, in, operand->size, operand->access & DEC_WRITE, &pointer)))
         return false;
 
     before_flags(e, insn);
@@ -192,7 +194,7 @@ static bool emit_as_is(struct emitter *e, const struct interp_insn *in)
         rm.host = reg.host;
     else if (rm.used && !high)
         begin_field(e, insn, &rm, HOST_T0);
-    asm_insn(&e->a, op_of(insn), reg.host, memory ? rm_base(HOST_T0, 0) : rm_reg(rm.host));
+    asm_insn(&e->a, op_of(insn), reg.host, memory ? pointer : rm_reg(rm.host));
     asm_imm(&e->a, insn->imm, insn->imm_size);
     after_flags(e, insn);
     if (high)
@@ -255,11 +257,12 @@ static bool emit_mov(struct emitter *e, const struct interp_insn *in)
         return emit_mov_imm(e, insn);
     /* The accumulator and an absolute address. */
     bool store = insn->operand[0].kind == DEC_OPERAND_MEM;
-    if (!emit_pointer(e, in, insn->operand_size, store))
+    struct asm_rm rm;
+    if (!emit_memory(e, in, insn->operand_size, store, &rm))
         return false;
     struct asm_op op = op_of(insn);
     op.opcode = (store ? 0x88 : 0x8a) | (insn->operand_size > 1);
-    asm_insn(&e->a, op, HOST_RAX, rm_base(HOST_T0, 0));
+    asm_insn(&e->a, op, HOST_RAX, rm);
     return true;
 }
 
@@ -330,10 +333,10 @@ void emit_adjust_stack(struct emitter *e, unsigned size, int bytes)
     asm_lea(&e->a, size == 8, HOST_GUEST_RSP, HOST_GUEST_RSP, DEC_NO_REG, 1, bytes);
 }
 
-static void store_or_load(struct emitter *e, unsigned opcode, unsigned size, unsigned host)
+static void store_or_load(struct emitter *e, unsigned opcode, unsigned size, unsigned host,
+                          struct asm_rm rm)
 {
-    asm_insn(&e->a, (struct asm_op){.opcode = (uint8_t)opcode, .w = size == 8}, host,
-             rm_base(HOST_T0, 0));
+    asm_insn(&e->a, (struct asm_op){.opcode = (uint8_t)opcode, .w = size == 8}, host, rm);
 }
 
 static bool emit_push(struct emitter *e, const struct interp_insn *in)
@@ -343,21 +346,22 @@ static bool emit_push(struct emitter *e, const struct interp_insn *in)
     enum dec_operand_kind kind = insn->operand[0].kind;
     if (!size || kind == DEC_OPERAND_SEG)
         return false;
+    struct asm_rm rm;
     if (kind == DEC_OPERAND_MEM) { /* next_rip holds the datum over the second translation */
-        if (!emit_pointer(e, in, size, false))
+        if (!emit_memory(e, in, size, false, &rm))
             return false;
-        store_or_load(e, ASM_LOAD, size, HOST_T0);
+        store_or_load(e, ASM_LOAD, size, HOST_T0, rm);
         asm_store(&e->a, RM_FIELD(next_rip), HOST_T0);
     }
-    emit_stack_pointer(e, HOST_GUEST_RSP, -(int)size, size, true);
+    rm = emit_stack_memory(e, HOST_GUEST_RSP, -(int)size, size, true);
     if (kind == DEC_OPERAND_MEM) {
         asm_load(&e->a, HOST_T1, RM_FIELD(next_rip));
-        store_or_load(e, ASM_STORE, size, HOST_T1);
+        store_or_load(e, ASM_STORE, size, HOST_T1, rm);
     } else if (kind == DEC_OPERAND_IMM) {
-        store_or_load(e, 0xc7, size, 0);
+        store_or_load(e, 0xc7, size, 0, rm);
         asm_32(&e->a, (uint32_t)insn->imm);
     } else {
-        store_or_load(e, ASM_STORE, size, emit_use(e, insn->operand[0].reg, HOST_T1));
+        store_or_load(e, ASM_STORE, size, emit_use(e, insn->operand[0].reg, HOST_T1), rm);
     }
     emit_adjust_stack(e, size, -(int)size);
     return true;
@@ -369,10 +373,10 @@ static bool emit_pop(struct emitter *e, const struct interp_insn *in)
     unsigned size = emit_stack_size(e, insn), guest = insn->operand[0].reg;
     if (!size || insn->operand[0].kind != DEC_OPERAND_GPR)
         return false;
-    emit_stack_pointer(e, HOST_GUEST_RSP, 0, size, false);
-    store_or_load(e, ASM_LOAD, size, is_pinned(guest) ? host_of(guest) : HOST_T0);
+    struct asm_rm rm = emit_stack_memory(e, HOST_GUEST_RSP, 0, size, false);
+    store_or_load(e, ASM_LOAD, size, is_pinned(guest) ? host_of(guest) : HOST_T1, rm);
     if (!is_pinned(guest))
-        asm_store(&e->a, rm_gpr(guest), HOST_T0);
+        asm_store(&e->a, rm_gpr(guest), HOST_T1);
     if (guest != REG_RSP)
         emit_adjust_stack(e, size, (int)size);
     return true;
@@ -383,9 +387,9 @@ static bool emit_leave(struct emitter *e, const struct interp_insn *in)
     unsigned size = emit_stack_size(e, &in->insn);
     if (!size)
         return false;
-    emit_stack_pointer(e, HOST_RBP, 0, size, false);
+    struct asm_rm rm = emit_stack_memory(e, HOST_RBP, 0, size, false);
     asm_lea(&e->a, size == 8, HOST_GUEST_RSP, HOST_RBP, DEC_NO_REG, 1, (int)size);
-    store_or_load(e, ASM_LOAD, size, HOST_RBP);
+    store_or_load(e, ASM_LOAD, size, HOST_RBP, rm);
     return true;
 }
 
@@ -400,10 +404,12 @@ static bool emit_div(struct emitter *e, const struct interp_insn *in)
     unsigned size = insn->operand_size;
     bool memory = insn->modrm < 0xc0, wide = size == 8, sign = insn->op == DEC_OP_IDIV;
     unsigned guest = (insn->modrm & 7) | (insn->rex & DEC_REX_B ? 8 : 0);
-    if (size < 4 || (memory && !emit_pointer(e, in, size, false)))
+    struct asm_rm rm;
+    if (size < 4 || (memory && !emit_memory(e, in, size, false, &rm)))
         return false;
     clobber_host_flags(e, live_before(e));
-    struct asm_rm rm = memory ? rm_base(HOST_T0, 0) : rm_reg(emit_use(e, guest, HOST_T0));
+    if (!memory)
+        rm = rm_reg(emit_use(e, guest, HOST_T0));
     struct assembler *a = &e->a;
     if (sign) {
         asm_insn(a, (struct asm_op){.opcode = ASM_LOAD, .w = wide}, HOST_T1, rm_reg(HOST_RAX));

@@ -56,9 +56,14 @@ bool is_plain_segment(const struct emitter *e, unsigned segment)
            (segment == SEG_DS || segment == SEG_ES || segment == SEG_SS);
 }
 
+void emit_slow_if(struct emitter *e, unsigned cond)
+{
+    e->slow[e->slow_count++] = (struct slow_path){.from = asm_jcc(&e->a, cond)};
+}
+
 /* T0 = linear address to T0 = host pointer, or the slow path. Changes T1 and the host's flags,
  * which clobber_host_flags() has saved. */
-void emit_translate(struct emitter *e, unsigned size, bool write)
+static void emit_translate(struct emitter *e, unsigned size, bool write)
 {
     struct assembler *a = &e->a;
     if (e->jit->bmi2) { /* RORX T1, T0, 7 */
@@ -80,12 +85,8 @@ void emit_translate(struct emitter *e, unsigned size, bool write)
     asm_tlb_q(a, 0x03, HOST_T0, offsetof(struct tlb_entry, host));
 }
 
-void emit_slow_if(struct emitter *e, unsigned cond)
-{
-    e->slow[e->slow_count++] = (struct slow_path){.from = asm_jcc(&e->a, cond)};
-}
-
-bool emit_pointer(struct emitter *e, const struct interp_insn *in, unsigned size, bool write)
+bool emit_memory(struct emitter *e, const struct interp_insn *in, unsigned size, bool write,
+                 struct asm_rm *rm)
 {
     const struct dec_mem *mem = &in->insn.mem;
     if (!size || size > 64 || !can_address(in) || !is_plain_segment(e, mem->segment))
@@ -99,12 +100,15 @@ bool emit_pointer(struct emitter *e, const struct interp_insn *in, unsigned size
         asm_lea(&e->a, true, HOST_T0, HOST_T0, HOST_T1, 1, 0);
     }
     emit_translate(e, size, write);
+    *rm = rm_base(HOST_T0, 0);
     return true;
 }
 
-void emit_stack_pointer(struct emitter *e, unsigned base, int32_t disp, unsigned size, bool write)
+struct asm_rm emit_stack_memory(struct emitter *e, unsigned base, int32_t disp, unsigned size,
+                                bool write)
 {
     clobber_host_flags(e, live_before(e));
     asm_lea(&e->a, size == 8, HOST_T0, base, DEC_NO_REG, 1, disp);
     emit_translate(e, size, write);
+    return rm_base(HOST_T0, 0);
 }

@@ -18,7 +18,17 @@ static void reload(struct assembler *a)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(pinned); i++)
         asm_load(a, host_of(pinned[i]), rm_gpr(pinned[i]));
-    asm_load(a, HOST_TLB, RM_FIELD(tlb));
+}
+
+/* From the TLB to C code's stack, and back. */
+static void to_stack(struct assembler *a)
+{
+    asm_load(a, HOST_RSP, RM_FIELD(host_stack));
+}
+
+static void to_tlb(struct assembler *a)
+{
+    asm_load(a, HOST_RSP, RM_FIELD(tlb));
 }
 
 static void asm_alu_imm32(struct assembler *a, bool wide, unsigned extension, unsigned reg,
@@ -88,9 +98,11 @@ static void emit_enter(struct assembler *a)
     for (unsigned i = 0; i < ARRAY_SIZE(saved); i++)
         push_pop(a, 0x50, saved[i]);
     adjust_rsp(a, -8);
+    asm_store(a, RM_FIELD(host_stack), HOST_RSP);
     asm_mov(a, HOST_T0, HOST_RSI);
     status_from_rflags(a);
     reload(a);
+    to_tlb(a);
     emit_load_status(a);
     asm_l(a, 0xff, 4, rm_reg(HOST_T0)); /* JMP */
 }
@@ -98,6 +110,7 @@ static void emit_enter(struct assembler *a)
 /* RAX is what to return. */
 static void leave(struct assembler *a)
 {
+    to_stack(a);
     adjust_rsp(a, 8);
     for (unsigned i = ARRAY_SIZE(saved); i-- > 0;)
         push_pop(a, 0x58, saved[i]);
@@ -114,7 +127,7 @@ static void leave_at_next(struct assembler *a)
 }
 
 /* Spills, and calls the handler of the instruction at T0 in the arena. */
-static void call_handler(struct cpu *cpu, struct assembler *a, bool status_in, bool pushed)
+static void call_handler(struct cpu *cpu, struct assembler *a, bool status_in)
 {
     const uint8_t *arena = interp_blocks(cpu)->arena;
     spill(a);
@@ -136,11 +149,8 @@ static void call_handler(struct cpu *cpu, struct assembler *a, bool status_in, b
     asm_l(a, ASM_LOAD, HOST_RCX, rm_reg(HOST_RCX));
     asm_store(a, RM_FIELD(next_rip), HOST_RCX);
     asm_mov_imm64(a, HOST_RDI, (uintptr_t)cpu);
-    if (pushed)
-        adjust_rsp(a, -8);
+    to_stack(a);
     asm_l(a, 0xff, 2, rm_base(HOST_RSI, offsetof(struct interp_insn, handler)));
-    if (pushed)
-        adjust_rsp(a, 8);
 }
 
 static uint8_t *cmp_leave(struct assembler *a)
@@ -152,30 +162,33 @@ static uint8_t *cmp_leave(struct assembler *a)
 
 static void emit_handler(struct cpu *cpu, struct assembler *a, bool status_in, bool status_out)
 {
-    call_handler(cpu, a, status_in, true);
+    call_handler(cpu, a, status_in);
     uint8_t *leaves = cmp_leave(a);
     if (status_out)
         status_from_rflags(a);
     reload(a);
+    to_tlb(a); /* and to the return address below it */
+    asm_q(a, 0x83, 5, rm_reg(HOST_RSP));
+    asm_8(a, 8);
     asm_8(a, 0xc3);
     asm_patch(leaves, a->p);
-    adjust_rsp(a, 8);
     leave_at_next(a);
 }
 
 static void emit_handler_leave(struct cpu *cpu, struct assembler *a, bool status_in)
 {
-    call_handler(cpu, a, status_in, false);
+    call_handler(cpu, a, status_in);
     leave_at_next(a);
 }
 
 static void emit_handler_jump(struct cpu *cpu, struct assembler *a, bool status_in,
                               const uint8_t *lookup)
 {
-    call_handler(cpu, a, status_in, false);
+    call_handler(cpu, a, status_in);
     uint8_t *leaves = cmp_leave(a);
     status_from_rflags(a);
     reload(a);
+    to_tlb(a);
     asm_load(a, HOST_T0, RM_FIELD(next_rip));
     asm_l(a, 0x31, HOST_T1, rm_reg(HOST_T1));
     asm_patch(asm_jmp(a), lookup);
@@ -186,13 +199,13 @@ static void emit_handler_jump(struct cpu *cpu, struct assembler *a, bool status_
 /* Index as jit_enter_jump() has it. */
 static void emit_lookup(struct assembler *a)
 {
-    asm_mov(a, HOST_TLB, HOST_T0);
-    asm_shift(a, false, HOST_TLB, PAGE_SHIFT);
-    asm_l(a, 0x31, HOST_T0, rm_reg(HOST_TLB));
-    asm_alu_imm32(a, false, ALU_AND, HOST_TLB, JIT_JUMP_ENTRIES - 1);
-    asm_shift(a, true, HOST_TLB, 5);
-    asm_q(a, 0x03, HOST_TLB, RM_FIELD(jump_table));
-    asm_l(a, 0xff, 4, rm_base(HOST_TLB, offsetof(struct jit_jump, code)));
+    asm_mov(a, HOST_T2, HOST_T0);
+    asm_shift(a, false, HOST_T2, PAGE_SHIFT);
+    asm_l(a, 0x31, HOST_T0, rm_reg(HOST_T2));
+    asm_alu_imm32(a, false, ALU_AND, HOST_T2, JIT_JUMP_ENTRIES - 1);
+    asm_shift(a, true, HOST_T2, 5);
+    asm_q(a, 0x03, HOST_T2, RM_FIELD(jump_table));
+    asm_l(a, 0xff, 4, rm_base(HOST_T2, offsetof(struct jit_jump, code)));
 }
 
 static void emit_miss(struct assembler *a)
@@ -258,20 +271,19 @@ void jit_emit_thunks(struct cpu *cpu)
     jit->used = jit->thunks_end = align_up((size_t)(a->p - jit->mem.write), 64);
 }
 
-/* Checks the jump entry, which the TLB register points to, and whether requests are pending. */
+/* Checks the jump entry, which T2 points to, and whether requests are pending. */
 void jit_emit_indirect_entry(struct jit *jit, struct translation *target)
 {
     struct assembler assembler = {jit->mem.write + jit->used}, *a = &assembler;
     const uint8_t *miss = jit->thunks.miss - jit->to_exec;
     target->indirect = a->p;
-    asm_q(a, 0x3b, HOST_T0, rm_base(HOST_TLB, offsetof(struct jit_jump, va)));
+    asm_q(a, 0x3b, HOST_T0, rm_base(HOST_T2, offsetof(struct jit_jump, va)));
     asm_patch(asm_jcc(a, 5), miss);
-    asm_load(a, HOST_TLB, rm_base(HOST_TLB, offsetof(struct jit_jump, context)));
-    asm_q(a, 0x3b, HOST_TLB, RM_FIELD(context));
+    asm_load(a, HOST_T2, rm_base(HOST_T2, offsetof(struct jit_jump, context)));
+    asm_q(a, 0x3b, HOST_T2, RM_FIELD(context));
     asm_patch(asm_jcc(a, 5), miss);
     asm_lea(a, true, HOST_T0, HOST_T0, DEC_NO_REG, 1, -(int32_t)target->offset);
     asm_store(a, RM_FIELD(code_page), HOST_T0);
-    asm_load(a, HOST_TLB, RM_FIELD(tlb));
     if (target->flags_alive)
         emit_load_status(a);
     asm_patch(asm_jmp(a), target->entry);
