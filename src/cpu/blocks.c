@@ -23,7 +23,13 @@ struct code_page {
     gpa_t page;
     struct code_page *next_in_bucket;
     struct block_ref *refs;
+    unsigned stray_writes;          /* to marks that outlived their blocks, since it has no block */
+    uint8_t bytes[PHYS_CODE_BYTES]; /* a bit for each byte of the refs */
 };
+
+/* A page whose code was overwritten keeps its marks until that many writes show that it is not to
+ * hold code again: protecting it anew is a walk through the whole TLB. */
+#define STRAY_WRITES_MAX 8
 
 /* What building and keeping the largest block can take. */
 #define BLOCK_MAX_BYTES                                                                            \
@@ -77,7 +83,14 @@ static struct code_page *find_page(struct blocks *blocks, gpa_t page)
     return found;
 }
 
-static void add_ref(struct blocks *blocks, struct block *block, gpa_t gpa, unsigned size)
+static void set_bits(uint8_t *bitmap, unsigned start, unsigned end)
+{
+    for (unsigned i = start; i < end; i++)
+        bitmap[i / 8] |= (uint8_t)BIT(i % 8);
+}
+
+static void add_ref(struct cpu *cpu, struct blocks *blocks, struct block *block, gpa_t gpa,
+                    unsigned size)
 {
     gpa_t page_address = gpa & PAGE_MASK;
     struct code_page *page = find_page(blocks, page_address);
@@ -90,10 +103,14 @@ static void add_ref(struct blocks *blocks, struct block *block, gpa_t gpa, unsig
     struct block_ref *ref = arena_take(blocks, sizeof(*ref));
     uint16_t start = (uint16_t)(gpa - page_address);
     *ref = (struct block_ref){block, page->refs, start, (uint16_t)(start + size)};
+    if (!page->refs)
+        phys_set_code_bytes(cpu->phys, page_address, page->bytes);
     page->refs = ref;
+    page->stray_writes = 0;
+    set_bits(page->bytes, ref->start, ref->end);
 }
 
-void blocks_keep(struct blocks *blocks, struct block *block)
+void blocks_keep(struct cpu *cpu, struct blocks *blocks, struct block *block)
 {
     arena_take(blocks, sizeof(*block) + block->count * sizeof(block->insn[0]));
     struct block **bucket = block_bucket(blocks, block->gpa, block->mode);
@@ -102,19 +119,23 @@ void blocks_keep(struct blocks *blocks, struct block *block)
 
     unsigned room = PAGE_SIZE - (unsigned)(block->gpa & ~PAGE_MASK);
     if (block->second == BLOCK_ONE_PAGE) {
-        add_ref(blocks, block, block->gpa, block->length);
+        add_ref(cpu, blocks, block, block->gpa, block->length);
     } else {
-        add_ref(blocks, block, block->gpa, room);
-        add_ref(blocks, block, block->second, block->length - room);
+        add_ref(cpu, blocks, block, block->gpa, room);
+        add_ref(cpu, blocks, block, block->second, block->length - room);
     }
+}
+
+void blocks_mark(struct cpu *cpu, gpa_t gpa, unsigned size)
+{
+    if (phys_mark_code(cpu->phys, gpa, size))
+        mmu_protect_code_page(cpu, gpa & PAGE_MASK);
 }
 
 void blocks_watch(struct cpu *cpu, struct blocks *blocks, struct block *block, gpa_t gpa,
                   unsigned size)
 {
-    if (phys_mark_code(cpu->phys, gpa, size))
-        mmu_protect_code_page(cpu, gpa & PAGE_MASK);
-    add_ref(blocks, block, gpa, size);
+    add_ref(cpu, blocks, block, gpa, size);
 }
 
 bool blocks_has_room(const struct blocks *blocks)
@@ -157,17 +178,18 @@ static void drop_block(struct cpu *cpu, struct blocks *blocks, struct block *blo
         cpu->engine->block_dropped(cpu, block);
 }
 
-/* Drops the blocks that overlap a written range, which lies in one page, and marks anew which
- * granules of the page the others need. */
+/* Drops the blocks that overlap a written range, which lies in one page. */
 static void drop_range(struct cpu *cpu, struct blocks *blocks, struct written_range range)
 {
     gpa_t page_address = range.gpa & PAGE_MASK;
     unsigned start = (unsigned)(range.gpa - page_address);
     unsigned end = start + range.size;
     struct code_page *page = find_page(blocks, page_address);
-    uint64_t needed = 0;
-    struct block_ref **link = page ? &page->refs : NULL;
-    while (link && *link) {
+    if (!page)
+        return;
+    bool had_blocks = page->refs;
+    memset(page->bytes, 0, sizeof(page->bytes));
+    for (struct block_ref **link = &page->refs; *link;) {
         struct block_ref *ref = *link;
         if (ref->start < end && start < ref->end)
             drop_block(cpu, blocks, ref->block);
@@ -175,17 +197,23 @@ static void drop_range(struct cpu *cpu, struct blocks *blocks, struct written_ra
             *link = ref->next;
             continue;
         }
-        needed |= phys_granules(page_address + ref->start, ref->end - ref->start);
+        set_bits(page->bytes, ref->start, ref->end);
         link = &ref->next;
     }
-    phys_keep_code(cpu->phys, page_address, needed);
+    if (page->refs)
+        return;
+    phys_set_code_bytes(cpu->phys, page_address, NULL);
+    if (!had_blocks && ++page->stray_writes == STRAY_WRITES_MAX)
+        phys_keep_code(cpu->phys, page_address, 0);
 }
 
 void blocks_drop_all(struct cpu *cpu, struct blocks *blocks)
 {
     for (unsigned i = 0; i < PAGE_BUCKETS; i++) {
-        for (struct code_page *page = blocks->pages[i]; page; page = page->next_in_bucket)
+        for (struct code_page *page = blocks->pages[i]; page; page = page->next_in_bucket) {
             phys_keep_code(cpu->phys, page->page, 0);
+            phys_set_code_bytes(cpu->phys, page->page, NULL);
+        }
         blocks->pages[i] = NULL;
     }
     memset(blocks->buckets, 0, BUCKETS * sizeof(*blocks->buckets));

@@ -75,8 +75,10 @@ void blocks_drop_written(struct cpu *cpu, struct blocks *blocks);
  * its first instruction raises. */
 struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va);
 
-/* Ties a block to further bytes of its page: it goes when they are written. The arena's room must
- * do for it: blocks_has_room(). */
+/* blocks_mark() marks bytes as code before they are read, blocks_watch() ties a block to further
+ * bytes of its page that are marked: it goes when they are written. The arena's room must do for
+ * it: blocks_has_room(). */
+void blocks_mark(struct cpu *cpu, gpa_t gpa, unsigned size);
 void blocks_watch(struct cpu *cpu, struct blocks *blocks, struct block *block, gpa_t gpa,
                   unsigned size);
 bool blocks_has_room(const struct blocks *blocks);
@@ -93,7 +95,7 @@ static inline struct block *blocks_top(struct blocks *blocks)
 {
     return (struct block *)(blocks->arena + blocks->used);
 }
-void blocks_keep(struct blocks *blocks, struct block *block);
+void blocks_keep(struct cpu *cpu, struct blocks *blocks, struct block *block);
 
 static inline uint64_t blocks_key(const struct cpu *cpu)
 {

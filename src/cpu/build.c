@@ -72,13 +72,6 @@ static unsigned min_unsigned(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Marks bytes as code before they are read. */
-static void mark_code(struct cpu *cpu, gpa_t gpa, unsigned size)
-{
-    if (phys_mark_code(cpu->phys, gpa, size))
-        mmu_protect_code_page(cpu, gpa & PAGE_MASK);
-}
-
 /* One instruction that is not whole in va's page, or whose bytes are not in memory. */
 static struct block *build_single(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_t gpa)
 {
@@ -95,8 +88,8 @@ static struct block *build_single(struct cpu *cpu, struct blocks *blocks, gva_t 
         status = mmu_fetch(cpu, next, &second, &fault);
         if (status == MMU_OK) {
             kept = phys_find(cpu->phys, second);
-            mark_code(cpu, gpa, room);
-            mark_code(cpu, second, DEC_MAX_LENGTH - room);
+            blocks_mark(cpu, gpa, room);
+            blocks_mark(cpu, second, DEC_MAX_LENGTH - room);
         }
     }
     unsigned size = mmu_fetch_bytes(cpu, va, bytes, DEC_MAX_LENGTH, &status, &fault);
@@ -109,7 +102,7 @@ static struct block *build_single(struct cpu *cpu, struct blocks *blocks, gva_t 
     if (kept) {
         if (block->length > room)
             block->second = second;
-        blocks_keep(blocks, block);
+        blocks_keep(cpu, blocks, block);
     }
     return block;
 }
@@ -126,7 +119,7 @@ struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_
     while (added == ADDED && block->count < BLOCK_MAX_INSNS && block->length < room) {
         unsigned offset = block->length;
         unsigned size = min_unsigned(room - offset, DEC_MAX_LENGTH);
-        mark_code(cpu, gpa + offset, size);
+        blocks_mark(cpu, gpa + offset, size);
         enum dec_status status = dec_decode(code + offset, size, mode_code(block->mode),
                                             &block->insn[block->count].insn);
         if (status == DEC_TRUNCATED)
@@ -137,6 +130,6 @@ struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_
         return NULL;
     if (!block->count)
         return build_single(cpu, blocks, va, gpa);
-    blocks_keep(blocks, block);
+    blocks_keep(cpu, blocks, block);
     return block;
 }

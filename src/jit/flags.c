@@ -54,7 +54,8 @@ static uint32_t flags_written(const struct dec_insn *insn)
 
 #define LOOK_BYTES 32
 
-/* Straight on from `offset` in the block's page, whose bytes then belong to the block. */
+/* Straight on from `offset` in the block's page. The bytes that were looked at then belong to the
+ * block. */
 static uint32_t look(struct emitter *e, unsigned offset)
 {
     gpa_t gpa = (e->block->gpa & PAGE_MASK) + offset;
@@ -62,19 +63,22 @@ static uint32_t look(struct emitter *e, unsigned offset)
     if (!region || !blocks_has_room(interp_blocks(e->cpu)))
         return FLAGS_STATUS;
     unsigned size = PAGE_SIZE - offset < LOOK_BYTES ? PAGE_SIZE - offset : LOOK_BYTES;
-    blocks_watch(e->cpu, interp_blocks(e->cpu), e->block, gpa, size);
+    blocks_mark(e->cpu, gpa, size);
     const uint8_t *code = region->host + (gpa - region->base);
     uint32_t live = 0, unwritten = FLAGS_STATUS;
-    for (unsigned at = 0; unwritten;) {
+    unsigned at = 0;
+    while (unwritten) {
         struct dec_insn insn;
         if (dec_decode(code + at, size - at, mode_code(e->block->mode), &insn) != DEC_OK)
             break;
+        at += insn.length;
         live |= flags_read(&insn) & unwritten;
         unwritten &= ~flags_written(&insn);
         if (dec_info(insn.op)->attributes & (DEC_ATTR_END | DEC_ATTR_BRANCH))
             break;
-        at += insn.length;
     }
+    if (at)
+        blocks_watch(e->cpu, interp_blocks(e->cpu), e->block, gpa, at);
     return live | unwritten;
 }
 

@@ -17,16 +17,33 @@ struct part {
     bool code;     /* the page holds decoded code */
 };
 
+/* A store to a page that has or had decoded code, through an entry that knows its translation. */
+static void translate_near_code(struct cpu *cpu, struct tlb_entry *entry, struct part *part)
+{
+    uint64_t offset = part->va & ~PAGE_MASK;
+    part->host = entry->host + offset;
+    part->gpa = (entry->gpa & PAGE_MASK) | offset;
+    part->code = phys_page_has_code(cpu->phys, part->gpa);
+    if (!part->code) {
+        entry->gpa &= ~(uint64_t)TLB_CODE;
+        entry->write_tag = entry->read_tag;
+    }
+}
+
 static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum mmu_access access,
                                       struct part *part, struct mmu_fault *fault)
 {
     struct tlb_bank *bank = cpu->tlbs->current;
-    const struct tlb_entry *entry = tlb_table_entry(&bank->table[view], part->va);
+    struct tlb_entry *entry = tlb_table_entry(&bank->table[view], part->va);
     uint64_t offset = part->va ^ (access == MMU_WRITE ? entry->write_tag : entry->read_tag);
     part->rom = part->code = false;
     if (offset < PAGE_SIZE) {
         part->host = entry->host + offset;
         part->gpa = (entry->gpa & PAGE_MASK) | offset;
+        return MMU_OK;
+    }
+    if (access == MMU_WRITE && entry->gpa & TLB_CODE && (part->va ^ entry->read_tag) < PAGE_SIZE) {
+        translate_near_code(cpu, entry, part);
         return MMU_OK;
     }
     struct walk walk;
@@ -42,8 +59,11 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
     part->rom = region->kind == PHYS_ROM;
     part->code = phys_region_has_code(region, walk.gpa);
     uint8_t *page = part->host - (part->va & ~PAGE_MASK);
+    bool writable = walk.writable && !part->rom;
+    if (writable && part->code)
+        walk.flags |= TLB_CODE;
     if (LIKELY(!cpu->watching || !watch_in_page(cpu, part->va)))
-        tlb_fill(bank, view, part->va, &walk, page, walk.writable && !part->rom && !part->code);
+        tlb_fill(bank, view, part->va, &walk, page, writable && !part->code);
     return MMU_OK;
 }
 
@@ -127,8 +147,10 @@ static void write_part(struct cpu *cpu, const struct part *part, const uint8_t *
     }
     if (part->rom)
         return;
+    if (part->code && !memcmp(part->host, in, part->size))
+        return; /* code stays what it is */
     memcpy(part->host, in, part->size);
-    if (part->code && phys_code_written(cpu->phys, part->gpa, part->size)) {
+    if (part->code && phys_code_stored(cpu->phys, part->gpa, part->size)) {
         cpu->stats.code_writes++;
         cpu->leave = 1;
     }

@@ -17,9 +17,14 @@ struct phys_map {
     struct phys_region region[REGIONS_MAX];
 };
 
-static size_t code_bytes(const struct phys_region *region)
+static size_t marks_size(const struct phys_region *region)
 {
-    return region->size / PAGE_SIZE * sizeof(uint64_t);
+    return region->size / PAGE_SIZE * sizeof(*region->code);
+}
+
+static size_t pointers_size(const struct phys_region *region)
+{
+    return region->size / PAGE_SIZE * sizeof(*region->code_bytes);
 }
 
 struct phys_map *phys_create(struct bus *bus)
@@ -37,8 +42,10 @@ void phys_destroy(struct phys_map *map)
     for (unsigned i = 0; i < map->count; i++) {
         struct phys_region *region = &map->region[i];
         host_memory_unmap(region->host, region->size);
-        if (region->code)
-            host_memory_unmap(region->code, code_bytes(region));
+        if (region->kind == PHYS_RAM) {
+            host_memory_unmap(region->code, marks_size(region));
+            host_memory_unmap(region->code_bytes, pointers_size(region));
+        }
     }
     free(map);
 }
@@ -67,10 +74,14 @@ static struct phys_region *add_region(struct phys_map *map, enum phys_kind kind,
         return NULL;
     struct phys_region region = {.kind = kind, .base = base, .size = size};
     region.host = host_memory_map(size);
-    if (region.host && kind == PHYS_RAM)
-        region.code = host_memory_map(code_bytes(&region));
-    if (!region.host || (kind == PHYS_RAM && !region.code)) {
+    if (region.host && kind == PHYS_RAM) {
+        region.code = host_memory_map(marks_size(&region));
+        region.code_bytes = host_memory_map(pointers_size(&region));
+    }
+    if (!region.host || (kind == PHYS_RAM && (!region.code || !region.code_bytes))) {
         host_memory_unmap(region.host, size);
+        host_memory_unmap(region.code, marks_size(&region));
+        host_memory_unmap(region.code_bytes, pointers_size(&region));
         error_set(error, "the host has no %llu MiB of memory for the guest: give it less",
                   (unsigned long long)(size >> 20));
         return NULL;
@@ -144,8 +155,11 @@ bool phys_write(struct phys_map *map, gpa_t gpa, const void *data, uint64_t size
         const struct phys_region *region = phys_find(map, gpa);
         uint64_t chunk = min_u64(size, PAGE_SIZE - (gpa & ~PAGE_MASK));
         if (region && region->kind == PHYS_RAM) {
-            memcpy(region->host + (gpa - region->base), in, chunk);
-            phys_code_written(map, gpa, (unsigned)chunk);
+            uint8_t *out = region->host + (gpa - region->base);
+            if (!phys_region_has_code(region, gpa) || memcmp(out, in, chunk) != 0) {
+                memcpy(out, in, chunk);
+                phys_code_written(map, gpa, (unsigned)chunk);
+            }
         }
         all &= region != NULL;
         gpa += chunk;
@@ -214,6 +228,36 @@ bool phys_code_written(struct phys_map *map, gpa_t gpa, unsigned size)
     if (map->code_written)
         map->code_written(map->opaque, gpa, size);
     return true;
+}
+
+void phys_set_code_bytes(struct phys_map *map, gpa_t page, const uint8_t *bytes)
+{
+    struct phys_region *region = phys_find(map, page);
+    if (region && region->code_bytes)
+        region->code_bytes[(page - region->base) >> PAGE_SHIFT] = bytes;
+}
+
+/* Whether the bitmap has a bit in [start, start + size). */
+static bool has_bits(const uint8_t *bitmap, unsigned start, unsigned size)
+{
+    for (unsigned done = 0; done < size; done += 32) {
+        uint64_t bits = load_le(bitmap + (start + done) / 8, 8) >> (start + done) % 8;
+        unsigned left = size - done;
+        if (bits & (left < 32 ? BIT(left) - 1 : UINT32_MAX))
+            return true;
+    }
+    return false;
+}
+
+bool phys_code_stored(struct phys_map *map, gpa_t gpa, unsigned size)
+{
+    const struct phys_region *region = phys_find(map, gpa);
+    const uint8_t *bytes = region && region->code_bytes
+                               ? region->code_bytes[(gpa - region->base) >> PAGE_SHIFT]
+                               : NULL;
+    if (bytes && !has_bits(bytes, (unsigned)(gpa & ~PAGE_MASK), size))
+        return false;
+    return phys_code_written(map, gpa, size);
 }
 
 void phys_set_code_listener(struct phys_map *map, phys_code_written_fn *fn, void *opaque)

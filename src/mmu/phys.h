@@ -18,8 +18,11 @@ struct phys_region {
     enum phys_kind kind;
     gpa_t base;
     uint64_t size;
-    uint8_t *host;  /* RAM and ROM */
-    uint64_t *code; /* RAM: per page a bitmap of 64-byte granules that hold decoded code */
+    uint8_t *host; /* RAM and ROM */
+    /* RAM: per page a bitmap of 64-byte granules that may hold decoded code, for any thread; and
+     * its bytes that do, exactly, for the vCPU's: see phys_set_code_bytes(). */
+    uint64_t *code;
+    const uint8_t **code_bytes;
 };
 
 /* Called when bytes of decoded code have been overwritten, on the thread that wrote: the vCPU's, or
@@ -66,6 +69,13 @@ bool phys_mark_code(struct phys_map *map, gpa_t gpa, unsigned size);
 void phys_keep_code(struct phys_map *map, gpa_t page, uint64_t granules);
 bool phys_page_has_code(struct phys_map *map, gpa_t gpa);
 bool phys_code_written(struct phys_map *map, gpa_t gpa, unsigned size);
+
+/* A bitmap of PHYS_CODE_BYTES for the page: which bytes hold decoded code. Not owned; NULL: none,
+ * then the marks say all there is. phys_code_stored() is phys_code_written() for the vCPU's own
+ * stores, of at most 64 bytes: it asks the bitmap, too. vCPU's thread. */
+#define PHYS_CODE_BYTES (PAGE_SIZE / 8 + 8) /* whole words can be read at any of its bytes */
+void phys_set_code_bytes(struct phys_map *map, gpa_t page, const uint8_t *bytes);
+bool phys_code_stored(struct phys_map *map, gpa_t gpa, unsigned size);
 void phys_set_code_listener(struct phys_map *map, phys_code_written_fn *fn, void *opaque);
 
 /* As phys_page_has_code(), for who has the region of gpa already. */

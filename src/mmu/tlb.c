@@ -286,8 +286,12 @@ void mmu_protect_code_page(struct cpu *cpu, gpa_t page)
         struct tlb_table *table = &bank->table[i % TLB_VIEWS];
         for (unsigned j = 0; j < table->logged; j++) {
             unsigned index = table->log[j];
-            if ((table->entry[index].gpa & PAGE_MASK) == (page & PAGE_MASK))
-                table->entry[index].write_tag = tlb_invalid_tag(index);
+            struct tlb_entry *entry = &table->entry[index];
+            if ((entry->gpa & PAGE_MASK) != (page & PAGE_MASK) ||
+                entry->write_tag == tlb_invalid_tag(index))
+                continue;
+            entry->write_tag = tlb_invalid_tag(index);
+            entry->gpa |= TLB_CODE;
         }
     }
 }

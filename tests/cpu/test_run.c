@@ -309,6 +309,37 @@ Test(run, data_beside_code_drops_nothing)
     cr_expect_leq(vm.cpu->stats.blocks_decoded, 4);
 }
 
+Test(run, writes_beside_code_bytes_drop_nothing)
+{
+    /* mov ecx, 1000; 1: inc dword [rip + 5]; mov byte [rip - 17], 0b9h; dec ecx; jnz 1b; hlt; data.
+     * The byte written is the one that is there. */
+    PUT_CODE(CODE, 0xb9, 0xe8, 0x03, 0, 0, 0xff, 0x05, 0x0c, 0, 0, 0, 0xc6, 0x05, 0xee, 0xff, 0xff,
+             0xff, 0xb9, 0xff, 0xc9, 0x75, 0xef, HLT, 0, 0, 0, 0);
+    run_to_halt();
+    cr_expect_eq(get64(CODE + 23) & UINT32_MAX, 1000);
+    cr_expect_eq(vm.cpu->stats.code_writes, 0);
+    cr_expect_leq(vm.cpu->stats.blocks_decoded, 4);
+}
+
+Test(run, a_page_stops_being_code)
+{
+    PUT_CODE(CODE + 0x4000, 0xff, 0xc0, HLT);
+    vm.cpu->rip = CODE + 0x4000;
+    run_to_halt();
+    cr_expect(phys_page_has_code(vm.cpu->phys, CODE + 0x4000));
+    /* rep stosb, 16 bytes a turn. */
+    PUT_CODE(CODE, 0xf3, 0xaa, HLT);
+    for (unsigned turn = 0; turn < 32; turn++) {
+        vm.cpu->gpr[REG_RDI] = CODE + 0x4000;
+        vm.cpu->gpr[REG_RCX] = 16;
+        vm.cpu->gpr[REG_RAX] = turn;
+        vm.cpu->rip = CODE;
+        run_to_halt();
+    }
+    cr_expect_not(phys_page_has_code(vm.cpu->phys, CODE + 0x4000));
+    cr_expect_leq(vm.cpu->stats.code_writes, 16 * 16);
+}
+
 Test(run, many_writes_to_code)
 {
     /* 256 blocks "inc eax; ret", each called, then all of them overwritten by REP STOSB: the queue

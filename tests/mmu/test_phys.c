@@ -127,6 +127,30 @@ Test(phys, code_is_tracked_by_granules)
     cr_expect_not(phys_page_has_code(map, 0x1000));
 }
 
+Test(phys, stores_of_the_cpu_hit_exact_bytes)
+{
+    struct error error;
+    static uint8_t bytes[PHYS_CODE_BYTES];
+    cr_assert(phys_add_ram(map, 0, 0x4000, &error));
+    phys_set_code_listener(map, listener, &heard);
+    phys_mark_code(map, 0x1000, PAGE_SIZE);
+    cr_expect(phys_code_stored(map, 0x1000, 1), "marked, and no more is known");
+    phys_set_code_bytes(map, 0x1000, bytes);
+    bytes[0x45 / 8] |= BIT(0x45 % 8);
+    bytes[0xfff / 8] |= BIT(0xfff % 8);
+    for (unsigned size = 1; size <= 64; size++) {
+        cr_expect_not(phys_code_stored(map, 0x1045 - size, size), "%u bytes before", size);
+        cr_expect(phys_code_stored(map, 0x1046 - size, size), "the last of %u", size);
+        cr_expect(phys_code_stored(map, 0x1045, size), "the first of %u", size);
+        cr_expect_not(phys_code_stored(map, 0x1046, size), "%u bytes behind", size);
+        cr_expect(phys_code_stored(map, 0x2000 - size, size), "the page's last byte");
+    }
+    uint8_t zero = 0;
+    unsigned calls = heard.calls;
+    cr_expect(phys_write(map, 0x1045, &zero, 1));
+    cr_expect_eq(heard.calls, calls, "a device that writes what is there");
+}
+
 Test(phys, granules_of_a_whole_page)
 {
     cr_expect_eq(phys_granules(0x5000, 4096), ~0ull);

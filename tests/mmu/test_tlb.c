@@ -412,7 +412,12 @@ Test(tlb, pages_with_code_are_written_slowly)
     cr_expect_not(hits_write(0x1000));
     cr_expect_eq(dropped, 0, "another granule");
     cr_expect_not(guest.cpu->leave);
+    uint64_t walks = guest.cpu->stats.page_walks;
+    struct mmu_fault fault;
+    cr_assert_eq(mmu_write(guest.cpu, TLB_VIEW_SUPERVISOR, 0x2080, "", 1, &fault), MMU_OK);
+    cr_expect_eq(dropped, 0, "the byte that is there");
     dirty(0x2080);
+    cr_expect_eq(guest.cpu->stats.page_walks, walks, "the entries know the page");
     cr_expect_eq(dropped, 1);
     cr_expect(guest.cpu->leave, "the running block may be hit");
     phys_keep_code(guest.cpu->phys, 0x9000, 0);
