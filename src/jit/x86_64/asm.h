@@ -157,6 +157,26 @@ static inline void asm_insn(struct assembler *a, struct asm_op op, unsigned reg,
     asm_modrm(a, reg, rm);
 }
 
+/* The same with a VEX prefix. */
+static inline void asm_vex(struct assembler *a, struct asm_op op, unsigned l, unsigned reg,
+                           unsigned vvvv, struct asm_rm rm)
+{
+    unsigned base = rm.kind == RM_CPU ? 0 : rm.reg;
+    unsigned last = (~vvvv & 15) << 3 | l << 2 | op.pp;
+    if (rm.kind == RM_CPU)
+        asm_8(a, 0x65);
+    if (op.map == DEC_MAP_0F && !op.w && base < 8) {
+        asm_8(a, 0xc5);
+        asm_8(a, (reg < 8) << 7 | last);
+    } else {
+        asm_8(a, 0xc4);
+        asm_8(a, (reg < 8) << 7 | 1 << 6 | (base < 8) << 5 | op.map);
+        asm_8(a, op.w << 7 | last);
+    }
+    asm_8(a, op.opcode);
+    asm_modrm(a, reg, rm);
+}
+
 /* 64-bit and 32-bit one-byte opcodes. */
 static inline void asm_q(struct assembler *a, unsigned opcode, unsigned reg, struct asm_rm rm)
 {

@@ -2,6 +2,7 @@
 #ifndef DOPPEL_JIT_X86_64_EMIT_H
 #define DOPPEL_JIT_X86_64_EMIT_H
 
+#include "cpu/encode.h"
 #include "cpu/interp.h"
 #include "jit/cache.h"
 #include "jit/x86_64/asm.h"
@@ -117,6 +118,22 @@ void emit_slow_if(struct emitter *e, unsigned cond);
 
 /* Emits the instruction; false where only its handler can run it, and nothing was emitted. */
 bool emit_integer(struct emitter *e, const struct interp_insn *in);
+
+/* Before an instruction that reads flags, or leaves some of them alone that are live; and after any
+ * instruction. */
+void before_flags(struct emitter *e, const struct dec_insn *insn);
+void after_flags(struct emitter *e, const struct dec_insn *insn);
+
+/* encoded.c. The memory operand, or NULL. */
+const struct dec_operand *memory_operand(const struct dec_insn *insn);
+
+/* Emits an instruction as encode_for_host() has it, on the guest's registers; its memory operand is
+ * rm. Changes T0 and T1, of which rm may use T0. */
+void emit_encoded(struct emitter *e, const struct dec_insn *insn, const struct encoded *host,
+                  struct asm_rm rm);
+
+/* BMI1 and BMI2: VEX encodings on general registers. As emit_integer(). */
+bool emit_vex_integer(struct emitter *e, const struct interp_insn *in);
 
 /* The size of a push or pop that is emitted: the stack's own width; 0: it is not emitted. And the
  * move of RSP that belongs to it. */

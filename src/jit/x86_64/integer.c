@@ -27,15 +27,14 @@ static uint32_t flags_written(const struct dec_insn *insn)
     return dec_info(insn->op)->flags_written & FLAGS_STATUS;
 }
 
-/* Before an instruction that reads flags, or leaves some of them alone that are live. */
-static void before_flags(struct emitter *e, const struct dec_insn *insn)
+void before_flags(struct emitter *e, const struct dec_insn *insn)
 {
     uint32_t written = flags_written(insn);
     if (insn_flags_read(insn) || (written && live_after(e) & ~written))
         need_host_flags(e);
 }
 
-static void after_flags(struct emitter *e, const struct dec_insn *insn)
+void after_flags(struct emitter *e, const struct dec_insn *insn)
 {
     if (!flags_written(insn))
         return;
@@ -52,6 +51,8 @@ struct field {
 
 static bool is_extension(const struct dec_insn *insn)
 {
+    if (insn->map > DEC_MAP_0F)
+        return false;
     if (insn->map == DEC_MAP_0F)
         return insn->opcode == 0xba || insn->opcode == 0xc7 || (insn->opcode & 0xf0) == 0x90;
     switch (insn->opcode) {
@@ -141,15 +142,6 @@ static struct asm_op op_of(const struct dec_insn *insn)
         .lock = insn->prefixes & DEC_PREFIX_LOCK,
         .byte = has_byte_register(insn) && !has_high_byte(insn),
     };
-}
-
-static const struct dec_operand *memory_operand(const struct dec_insn *insn)
-{
-    for (unsigned i = 0; i < insn->operand_count; i++) {
-        if (insn->operand[i].kind == DEC_OPERAND_MEM)
-            return &insn->operand[i];
-    }
-    return NULL;
 }
 
 /* A high byte excludes REX, which pointers and RSP's host register need. */
@@ -479,7 +471,24 @@ bool emit_integer(struct emitter *e, const struct interp_insn *in)
     case DEC_OP_TZCNT:
     case DEC_OP_LZCNT:
     case DEC_OP_POPCNT:
+    case DEC_OP_ADCX:
+    case DEC_OP_ADOX:
+    case DEC_OP_CRC32:
         return emit_as_is(e, in);
+    case DEC_OP_ANDN:
+    case DEC_OP_BEXTR:
+    case DEC_OP_BLSI:
+    case DEC_OP_BLSMSK:
+    case DEC_OP_BLSR:
+    case DEC_OP_BZHI:
+    case DEC_OP_MULX:
+    case DEC_OP_PDEP:
+    case DEC_OP_PEXT:
+    case DEC_OP_RORX:
+    case DEC_OP_SARX:
+    case DEC_OP_SHLX:
+    case DEC_OP_SHRX:
+        return emit_vex_integer(e, in);
     case DEC_OP_BT:
     case DEC_OP_BTS:
     case DEC_OP_BTR:
