@@ -68,8 +68,18 @@ void mem_read_slow(struct cpu *cpu, enum dec_seg seg, gva_t va, void *data, unsi
         cpu_raise_memory(cpu, seg, status, &fault);
 }
 
+uint8_t *mem_beside_code(struct cpu *cpu, gva_t va, unsigned size)
+{
+    return mmu_store_beside_code(cpu, mode_view(cpu->mode), va, size);
+}
+
 void mem_write_slow(struct cpu *cpu, enum dec_seg seg, gva_t va, const void *data, unsigned size)
 {
+    uint8_t *beside_code = mem_beside_code(cpu, va, size);
+    if (beside_code) {
+        memcpy(beside_code, data, size);
+        return;
+    }
     struct mmu_fault fault;
     enum mmu_status status = mmu_write(cpu, mode_view(cpu->mode), va, data, size, &fault);
     if (UNLIKELY(status != MMU_OK))

@@ -15,6 +15,7 @@ gva_t seg_linear_checked(struct cpu *cpu, enum dec_seg seg, uint64_t offset, uns
                          bool write);
 void mem_read_slow(struct cpu *cpu, enum dec_seg seg, gva_t va, void *data, unsigned size);
 void mem_write_slow(struct cpu *cpu, enum dec_seg seg, gva_t va, const void *data, unsigned size);
+uint8_t *mem_beside_code(struct cpu *cpu, gva_t va, unsigned size); /* or NULL */
 void mem_probe_write_slow(struct cpu *cpu, enum dec_seg seg, gva_t va, unsigned size);
 
 /* The linear address of seg:offset after limit, type and alignment checks (raises #GP, #SS, #AC).
@@ -99,11 +100,14 @@ static ALWAYS_INLINE void *mem_rmw_begin(struct cpu *cpu, struct mem_rmw *rmw, e
     gva_t va = seg_linear(cpu, seg, offset, size, true);
     const struct tlb_entry *entry = &cpu->tlb[tlb_index(va)];
     uint64_t in_page = va ^ entry->write_tag;
+    rmw->bounced = false;
     if (LIKELY(in_page <= PAGE_SIZE - size)) {
-        rmw->bounced = false;
         cpu->stats.tlb_hits++;
         return entry->host + in_page;
     }
+    uint8_t *beside_code = mem_beside_code(cpu, va, size);
+    if (beside_code)
+        return beside_code;
     mem_probe_write_slow(cpu, seg, va, size);
     mem_read_slow(cpu, seg, va, rmw->bounce, size);
     rmw->bounced = true;

@@ -178,6 +178,13 @@ static void drop_block(struct cpu *cpu, struct blocks *blocks, struct block *blo
         cpu->engine->block_dropped(cpu, block);
 }
 
+static void drop_rewritten(struct cpu *cpu, struct blocks *blocks, struct block *block)
+{
+    uint8_t *rewrites = blocks_rewrites(blocks, block->gpa);
+    *rewrites += *rewrites < REWRITES_MAX;
+    drop_block(cpu, blocks, block);
+}
+
 /* Drops the blocks that overlap a written range, which lies in one page. */
 static void drop_range(struct cpu *cpu, struct blocks *blocks, struct written_range range)
 {
@@ -192,7 +199,7 @@ static void drop_range(struct cpu *cpu, struct blocks *blocks, struct written_ra
     for (struct block_ref **link = &page->refs; *link;) {
         struct block_ref *ref = *link;
         if (ref->start < end && start < ref->end)
-            drop_block(cpu, blocks, ref->block);
+            drop_rewritten(cpu, blocks, ref->block);
         if (ref->block->mode == BLOCK_DEAD) {
             *link = ref->next;
             continue;

@@ -25,6 +25,7 @@ struct block {
     uint32_t mode;     /* without MODE_STEP; BLOCK_DEAD when dropped */
     uint16_t count;    /* of instructions */
     uint16_t length;   /* of their code in bytes */
+    uint16_t patience; /* how often it is interpreted before an engine takes it */
     void *translation; /* another engine's */
     struct block *next_in_bucket;
     struct interp_insn insn[];
@@ -48,12 +49,19 @@ struct written_range {
 
 struct code_page;
 
+/* Code that is rewritten time and again is not worth translating until it has run as often as a
+ * translation costs. Rewrites are counted by hash of a block's address. */
+#define REWRITE_COUNTS 4096
+#define REWRITES_MAX 3
+#define REWRITTEN_PATIENCE 12
+
 struct blocks {
     uint8_t *arena;
     size_t used;
     struct block **buckets;   /* by physical address and mode */
     struct code_page **pages; /* by page: which blocks have code there */
     struct jump_entry *jump;
+    uint8_t rewrites[REWRITE_COUNTS];
     struct block *loose;  /* one instruction fetched from a device: kept nowhere */
     pthread_mutex_t lock; /* of the following; nothing is locked inside it */
     struct written_range written[WRITTEN_MAX];
@@ -89,6 +97,11 @@ void blocks_drop_all(struct cpu *cpu, struct blocks *blocks);
 /* build.c: decodes at the top of the arena, which has room for the largest block. NULL where the
  * memory for host code is full. */
 struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_t gpa);
+
+static inline uint8_t *blocks_rewrites(struct blocks *blocks, gpa_t gpa)
+{
+    return &blocks->rewrites[(gpa ^ gpa >> PAGE_SHIFT) & (REWRITE_COUNTS - 1)];
+}
 
 /* The arena: blocks_top() is where block_build() writes, blocks_keep() keeps what it wrote. */
 static inline struct block *blocks_top(struct blocks *blocks)

@@ -55,13 +55,16 @@ static enum added add_insn(struct cpu *cpu, struct block *block, enum dec_status
     return last ? ADDED_LAST : ADDED;
 }
 
-static struct block *start_block(struct cpu *cpu, struct block *block, gpa_t gpa)
+static struct block *start_block(struct cpu *cpu, struct blocks *blocks, struct block *block,
+                                 gpa_t gpa)
 {
+    bool rewritten = *blocks_rewrites(blocks, gpa) == REWRITES_MAX;
     block->gpa = gpa;
     block->second = BLOCK_ONE_PAGE;
     block->mode = cpu->mode & ~(uint32_t)MODE_STEP;
     block->count = 0;
     block->length = 0;
+    block->patience = rewritten ? REWRITTEN_PATIENCE : 0;
     block->translation = NULL;
     cpu->stats.blocks_decoded++;
     return block;
@@ -93,7 +96,7 @@ static struct block *build_single(struct cpu *cpu, struct blocks *blocks, gva_t 
         }
     }
     unsigned size = mmu_fetch_bytes(cpu, va, bytes, DEC_MAX_LENGTH, &status, &fault);
-    struct block *block = start_block(cpu, kept ? blocks_top(blocks) : blocks->loose, gpa);
+    struct block *block = start_block(cpu, blocks, kept ? blocks_top(blocks) : blocks->loose, gpa);
     enum dec_status decoded = dec_decode(bytes, size, mode_code(cpu->mode), &block->insn[0].insn);
     if (decoded == DEC_TRUNCATED && status != MMU_OK)
         cpu_raise_memory(cpu, SEG_CS, status, &fault);
@@ -114,7 +117,7 @@ struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_
         return build_single(cpu, blocks, va, gpa);
     const uint8_t *code = region->host + (gpa - region->base);
     unsigned room = PAGE_SIZE - (unsigned)(gpa & ~PAGE_MASK);
-    struct block *block = start_block(cpu, blocks_top(blocks), gpa);
+    struct block *block = start_block(cpu, blocks, blocks_top(blocks), gpa);
     enum added added = ADDED;
     while (added == ADDED && block->count < BLOCK_MAX_INSNS && block->length < room) {
         unsigned offset = block->length;

@@ -35,7 +35,7 @@ void cpu_init_signal(struct cpu *cpu);
 struct block;
 struct cpu_engine {
     void (*start)(struct cpu *cpu);
-    bool (*can_run)(struct cpu *cpu, const struct block *block);
+    bool (*can_run)(struct cpu *cpu, struct block *block);
     void (*run)(struct cpu *cpu, struct block *block);
     void (*destroy)(struct cpu *cpu);
     /* A decoded block goes, or all of them; no translated code is running. */

@@ -51,10 +51,17 @@ static void set_gs(struct cpu *cpu)
 }
 
 /* Translations are for flat code: RIP is a linear address, and data accesses need no check but the
- * TLB's. */
-static bool can_run(struct cpu *cpu, const struct block *block)
+ * TLB's. Blocks that are rewritten all the time are interpreted for a while. */
+static bool can_run(struct cpu *cpu, struct block *block)
 {
-    return cpu->mode & MODE_FLAT_CS && block != interp_blocks(cpu)->loose;
+    if (!(cpu->mode & MODE_FLAT_CS) || block == interp_blocks(cpu)->loose)
+        return false;
+    if (UNLIKELY(block->patience)) {
+        block->patience--;
+        cpu->jit->left_by = NULL;
+        return false;
+    }
+    return true;
 }
 
 /* An indirect branch outside the canonical addresses raises #GP(0) before it changes anything but

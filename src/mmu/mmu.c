@@ -134,6 +134,16 @@ enum mmu_status mmu_read(struct cpu *cpu, enum tlb_view view, gva_t va, void *da
     return MMU_OK;
 }
 
+uint8_t *mmu_store_beside_code(struct cpu *cpu, enum tlb_view view, gva_t va, unsigned size)
+{
+    const struct tlb_entry *entry = tlb_table_entry(&cpu->tlbs->current->table[view], va);
+    uint64_t offset = va ^ entry->read_tag;
+    if (!(entry->gpa & TLB_CODE) || offset > PAGE_SIZE - size ||
+        !phys_is_beside_code(cpu->phys, (entry->gpa & PAGE_MASK) + offset, size))
+        return NULL;
+    return entry->host + offset;
+}
+
 static void write_part(struct cpu *cpu, const struct part *part, const uint8_t *in)
 {
     if (!part->host) {

@@ -39,6 +39,10 @@ enum mmu_status mmu_read(struct cpu *cpu, enum tlb_view view, gva_t va, void *da
 enum mmu_status mmu_write(struct cpu *cpu, enum tlb_view view, gva_t va, const void *data,
                           unsigned size, struct mmu_fault *fault);
 
+/* Where a store of size bytes at va goes that misses the TLB only because its page holds decoded
+ * code, while its bytes do not: the caller may then store there. NULL: mmu_write() must do it. */
+uint8_t *mmu_store_beside_code(struct cpu *cpu, enum tlb_view view, gva_t va, unsigned size);
+
 /* Whether a write of size bytes at va would succeed; sets A and D bits as the write would. */
 enum mmu_status mmu_probe_write(struct cpu *cpu, enum tlb_view view, gva_t va, unsigned size,
                                 struct mmu_fault *fault);

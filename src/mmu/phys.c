@@ -249,15 +249,18 @@ static bool has_bits(const uint8_t *bitmap, unsigned start, unsigned size)
     return false;
 }
 
-bool phys_code_stored(struct phys_map *map, gpa_t gpa, unsigned size)
+bool phys_is_beside_code(struct phys_map *map, gpa_t gpa, unsigned size)
 {
     const struct phys_region *region = phys_find(map, gpa);
     const uint8_t *bytes = region && region->code_bytes
                                ? region->code_bytes[(gpa - region->base) >> PAGE_SHIFT]
                                : NULL;
-    if (bytes && !has_bits(bytes, (unsigned)(gpa & ~PAGE_MASK), size))
-        return false;
-    return phys_code_written(map, gpa, size);
+    return bytes && !has_bits(bytes, (unsigned)(gpa & ~PAGE_MASK), size);
+}
+
+bool phys_code_stored(struct phys_map *map, gpa_t gpa, unsigned size)
+{
+    return !phys_is_beside_code(map, gpa, size) && phys_code_written(map, gpa, size);
 }
 
 void phys_set_code_listener(struct phys_map *map, phys_code_written_fn *fn, void *opaque)

@@ -71,10 +71,12 @@ bool phys_page_has_code(struct phys_map *map, gpa_t gpa);
 bool phys_code_written(struct phys_map *map, gpa_t gpa, unsigned size);
 
 /* A bitmap of PHYS_CODE_BYTES for the page: which bytes hold decoded code. Not owned; NULL: none,
- * then the marks say all there is. phys_code_stored() is phys_code_written() for the vCPU's own
- * stores, of at most 64 bytes: it asks the bitmap, too. vCPU's thread. */
+ * then the marks say all there is. phys_is_beside_code(): the page has code, but not there.
+ * phys_code_stored() is phys_code_written() for the vCPU's own stores: it asks the bitmap, too.
+ * Sizes are at most 64. vCPU's thread. */
 #define PHYS_CODE_BYTES (PAGE_SIZE / 8 + 8) /* whole words can be read at any of its bytes */
 void phys_set_code_bytes(struct phys_map *map, gpa_t page, const uint8_t *bytes);
+bool phys_is_beside_code(struct phys_map *map, gpa_t gpa, unsigned size);
 bool phys_code_stored(struct phys_map *map, gpa_t gpa, unsigned size);
 void phys_set_code_listener(struct phys_map *map, phys_code_written_fn *fn, void *opaque);
 

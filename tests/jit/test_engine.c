@@ -54,6 +54,46 @@ Test(jit_engine, loop_that_patches_itself)
     guest_destroy(&guest);
 }
 
+/* Code that changes before every call is interpreted; once it stays the same it is translated.
+ * mov eax, VALUE; lea ecx, [rax + rax]; hlt */
+Test(jit_engine, code_rewritten_time_and_again)
+{
+    struct guest guest;
+    guest_create(&guest, &defaults);
+    for (uint32_t value = 1; value < 1000; value++) {
+        uint8_t code[] = {0xb8, (uint8_t)value, (uint8_t)(value >> 8), 0, 0, 0x8d, 0x0c, 0x00,
+                          0xf4};
+        guest_set_code(&guest, 0x30, code, sizeof(code));
+        cr_assert_eq(run_at(&guest, 0x30), CPU_EXIT_HALT);
+        cr_assert_eq(guest.cpu->gpr[REG_RCX], 2 * value);
+    }
+    uint64_t blocks = jit_stats(guest.cpu)->blocks;
+    cr_expect_leq(blocks, 5);
+    for (unsigned i = 0; i < 50; i++)
+        cr_assert_eq(run_at(&guest, 0x30), CPU_EXIT_HALT);
+    cr_expect_eq(jit_stats(guest.cpu)->blocks, blocks + 1);
+    guest_destroy(&guest);
+}
+
+/* mov ecx, 200; 1: lock inc dword [rip + 4]; dec ecx; jnz 1b; hlt; jmp $: the datum is behind that.
+ */
+Test(jit_engine, data_right_behind_code)
+{
+    static const uint8_t code[] = {0xb9, 200,  0,    0,    0,    0xf0, 0xff, 0x05, 0x07, 0, 0, 0,
+                                   0xff, 0xc9, 0x75, 0xf5, 0xf4, 0xeb, 0xfe, 0,    0,    0, 0};
+    struct guest guest;
+    guest_create(&guest, &defaults);
+    guest_set_code(&guest, 0x40, code, sizeof(code));
+    for (unsigned i = 1; i <= 3; i++) {
+        cr_assert_eq(run_at(&guest, 0x40), CPU_EXIT_HALT);
+        uint32_t datum;
+        memcpy(&datum, guest_code(&guest) + 0x40 + sizeof(code) - 4, 4);
+        cr_assert_eq(datum, 200 * i);
+    }
+    cr_expect_eq(guest.cpu->stats.code_writes, 0);
+    guest_destroy(&guest);
+}
+
 /* That flags are dead at a jump's target is known from the target's bytes: when they change, the
  * jump must save them. mov eax, 0; cmp eax, ecx; jmp +0; cmp eax, eax or nop; setb dl; hlt */
 Test(jit_engine, flags_come_alive)

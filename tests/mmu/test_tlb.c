@@ -420,6 +420,14 @@ Test(tlb, pages_with_code_are_written_slowly)
     cr_expect_eq(guest.cpu->stats.page_walks, walks, "the entries know the page");
     cr_expect_eq(dropped, 1);
     cr_expect(guest.cpu->leave, "the running block may be hit");
+    static uint8_t bytes[PHYS_CODE_BYTES] = {[0x80 / 8] = 0xff};
+    cr_expect_null(mmu_store_beside_code(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1088, 4));
+    phys_set_code_bytes(guest.cpu->phys, 0x9000, bytes);
+    uint8_t *page = phys_ram_pointer(guest.cpu->phys, 0x9000, PAGE_SIZE);
+    cr_expect_eq(mmu_store_beside_code(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1088, 4), page + 0x88);
+    cr_expect_null(mmu_store_beside_code(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1087, 4));
+    cr_expect_null(mmu_store_beside_code(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1ffd, 4), "two pages");
+    cr_expect_null(mmu_store_beside_code(guest.cpu, TLB_VIEW_SUPERVISOR, 0x3088, 4), "unmapped");
     phys_keep_code(guest.cpu->phys, 0x9000, 0);
     dirty(0x1000);
     cr_expect(hits_write(0x1000), "fast again");
