@@ -106,6 +106,10 @@ void jit_enter_jump(struct cpu *cpu, gva_t va, struct translation *target);
 /* Sets cpu->context. */
 void jit_select_context(struct cpu *cpu);
 
+/* After an instruction whose handler has set cpu->leave: whether translated code can go on at
+ * next_rip in what is now its context. False: the run loop has something to do first. */
+bool jit_resume(struct cpu *cpu);
+
 /* Engine callbacks. */
 void jit_block_dropped(struct cpu *cpu, struct block *block);
 void jit_blocks_dropped(struct cpu *cpu);

@@ -97,6 +97,17 @@ static void take_link(struct cpu *cpu, struct translation *target)
     }
 }
 
+bool jit_resume(struct cpu *cpu)
+{
+    bool attention = atomic_load_explicit(&cpu->requests, memory_order_relaxed) || cpu->halted ||
+                     cpu->interrupt_shadow || cpu->mode & MODE_STEP;
+    if (attention || !(cpu->mode & MODE_FLAT_CS) || !jit_has(cpu->jit, JIT_LOOKUP))
+        return false;
+    cpu->leave = 0;
+    jit_select_context(cpu);
+    return true;
+}
+
 static void run(struct cpu *cpu, struct block *block)
 {
     struct jit *jit = cpu->jit;

@@ -126,6 +126,25 @@ static void leave_at_next(struct assembler *a)
     leave(a);
 }
 
+/* After a handler that wants to leave: C decides whether translated code can go on at next_rip
+ * nevertheless, by lookup. */
+static void emit_leave_or_resume(struct cpu *cpu, struct assembler *a, const uint8_t *lookup)
+{
+    asm_mov_imm64(a, HOST_RDI, (uintptr_t)cpu);
+    asm_mov_imm64(a, HOST_RAX, (uintptr_t)jit_resume);
+    asm_l(a, 0xff, 2, rm_reg(HOST_RAX)); /* CALL */
+    asm_insn(a, (struct asm_op){.opcode = 0x84}, HOST_RAX, rm_reg(HOST_RAX));
+    uint8_t *resumes = asm_jcc(a, 5);
+    leave_at_next(a);
+    asm_patch(resumes, a->p);
+    status_from_rflags(a);
+    reload(a);
+    to_tlb(a);
+    asm_load(a, HOST_T0, RM_FIELD(next_rip));
+    asm_l(a, 0x31, HOST_T1, rm_reg(HOST_T1));
+    asm_patch(asm_jmp(a), lookup);
+}
+
 /* Spills, and calls the handler of the instruction at T0 in the arena. */
 static void call_handler(struct cpu *cpu, struct assembler *a, bool status_in)
 {
@@ -160,7 +179,8 @@ static uint8_t *cmp_leave(struct assembler *a)
     return asm_jcc(a, 5);
 }
 
-static void emit_handler(struct cpu *cpu, struct assembler *a, bool status_in, bool status_out)
+static void emit_handler(struct cpu *cpu, struct assembler *a, bool status_in, bool status_out,
+                         const uint8_t *leave_or_resume)
 {
     call_handler(cpu, a, status_in);
     uint8_t *leaves = cmp_leave(a);
@@ -172,28 +192,27 @@ static void emit_handler(struct cpu *cpu, struct assembler *a, bool status_in, b
     asm_8(a, 8);
     asm_8(a, 0xc3);
     asm_patch(leaves, a->p);
-    leave_at_next(a);
+    asm_patch(asm_jmp(a), leave_or_resume);
 }
 
-static void emit_handler_leave(struct cpu *cpu, struct assembler *a, bool status_in)
+static void emit_handler_leave(struct cpu *cpu, struct assembler *a, bool status_in,
+                               const uint8_t *leave_or_resume)
 {
     call_handler(cpu, a, status_in);
-    leave_at_next(a);
+    asm_patch(asm_jmp(a), leave_or_resume);
 }
 
 static void emit_handler_jump(struct cpu *cpu, struct assembler *a, bool status_in,
-                              const uint8_t *lookup)
+                              const uint8_t *lookup, const uint8_t *leave_or_resume)
 {
     call_handler(cpu, a, status_in);
-    uint8_t *leaves = cmp_leave(a);
+    asm_patch(cmp_leave(a), leave_or_resume);
     status_from_rflags(a);
     reload(a);
     to_tlb(a);
     asm_load(a, HOST_T0, RM_FIELD(next_rip));
     asm_l(a, 0x31, HOST_T1, rm_reg(HOST_T1));
     asm_patch(asm_jmp(a), lookup);
-    asm_patch(leaves, a->p);
-    leave_at_next(a);
 }
 
 /* Index as jit_enter_jump() has it. */
@@ -246,20 +265,20 @@ void jit_emit_thunks(struct cpu *cpu)
 #define HERE ((const uint8_t *)(a->p + jit->to_exec))
     thunks->enter = (struct jit_link * (*)(struct cpu *, const uint8_t *))(uintptr_t)HERE;
     emit_enter(a);
-    for (unsigned in = 0; in < 2; in++) {
-        for (unsigned out = 0; out < 2; out++) {
-            thunks->handler[in][out] = HERE;
-            emit_handler(cpu, a, in, out);
-        }
-        thunks->handler_leave[in] = HERE;
-        emit_handler_leave(cpu, a, in);
-    }
     thunks->lookup = HERE;
     const uint8_t *lookup = a->p;
     emit_lookup(a);
+    const uint8_t *leave_or_resume = a->p;
+    emit_leave_or_resume(cpu, a, lookup);
     for (unsigned in = 0; in < 2; in++) {
+        for (unsigned out = 0; out < 2; out++) {
+            thunks->handler[in][out] = HERE;
+            emit_handler(cpu, a, in, out, leave_or_resume);
+        }
+        thunks->handler_leave[in] = HERE;
+        emit_handler_leave(cpu, a, in, leave_or_resume);
         thunks->handler_jump[in] = HERE;
-        emit_handler_jump(cpu, a, in, lookup);
+        emit_handler_jump(cpu, a, in, lookup, leave_or_resume);
     }
     thunks->miss = HERE;
     emit_miss(a);
