@@ -94,7 +94,7 @@ void mem_probe_write_slow(struct cpu *cpu, enum dec_seg seg, gva_t va, unsigned 
         cpu_raise_memory(cpu, seg, status, &fault);
 }
 
-void sys_read(struct cpu *cpu, gva_t va, void *data, unsigned size)
+void sys_read_slow(struct cpu *cpu, gva_t va, void *data, unsigned size)
 {
     struct mmu_fault fault;
     enum mmu_status status = mmu_read(cpu, TLB_VIEW_SUPERVISOR, va, data, size, &fault);

@@ -17,6 +17,7 @@ void mem_read_slow(struct cpu *cpu, enum dec_seg seg, gva_t va, void *data, unsi
 void mem_write_slow(struct cpu *cpu, enum dec_seg seg, gva_t va, const void *data, unsigned size);
 uint8_t *mem_beside_code(struct cpu *cpu, gva_t va, unsigned size); /* or NULL */
 void mem_probe_write_slow(struct cpu *cpu, enum dec_seg seg, gva_t va, unsigned size);
+void sys_read_slow(struct cpu *cpu, gva_t va, void *data, unsigned size);
 
 /* The linear address of seg:offset after limit, type and alignment checks (raises #GP, #SS, #AC).
  */
@@ -125,7 +126,16 @@ static ALWAYS_INLINE void mem_rmw_end(struct cpu *cpu, const struct mem_rmw *rmw
 
 /* Implicit supervisor accesses (descriptor tables, TSS, interrupt frames on inner stacks): linear
  * address, supervisor's rights whatever the CPL; raise #PF. */
-void sys_read(struct cpu *cpu, gva_t va, void *data, unsigned size);
+static ALWAYS_INLINE void sys_read(struct cpu *cpu, gva_t va, void *data, unsigned size)
+{
+    const struct tlb_entry *entry = &cpu->tlb_supervisor[tlb_index(va)];
+    uint64_t in_page = va ^ entry->read_tag;
+    if (LIKELY(in_page <= PAGE_SIZE - size))
+        memcpy(data, entry->host + in_page, size);
+    else
+        sys_read_slow(cpu, va, data, size);
+}
+
 void sys_write(struct cpu *cpu, gva_t va, const void *data, unsigned size);
 void sys_probe_write(struct cpu *cpu, gva_t va, unsigned size);
 
@@ -171,8 +181,10 @@ static inline void cpu_push(struct cpu *cpu, uint64_t value, unsigned size)
 /* The datum `skip` bytes above the stack's top, RSP unchanged: pop is a peek, then cpu_drop(). */
 static inline uint64_t cpu_peek(struct cpu *cpu, unsigned skip, unsigned size)
 {
-    uint64_t mask = cpu_stack_mask(cpu);
-    return mem_load(cpu, SEG_SS, (cpu->gpr[REG_RSP] + skip) & mask, size);
+    uint64_t offset = (cpu->gpr[REG_RSP] + skip) & cpu_stack_mask(cpu);
+    if (LIKELY(size == 8))
+        return mem_load(cpu, SEG_SS, offset, 8);
+    return mem_load(cpu, SEG_SS, offset, size);
 }
 
 static inline void cpu_drop(struct cpu *cpu, uint64_t bytes)

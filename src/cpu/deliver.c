@@ -1,7 +1,8 @@
 /* Delivery of exceptions and interrupts (SDM vol. 3, chapter 6; 20.1 real mode, 20.3 virtual-8086).
  *
- * Faults on the way come back to deliver() through cpu->fault and turn the event into another one:
- * the new fault, #DF, or shutdown. No event can go round: each round ends or is a graver event. */
+ * Faults on the way go to the run loop as all others do, which calls cpu_deliver_exception() again:
+ * that turns the event into another one: the new fault, #DF, or shutdown. No event can go round:
+ * each round ends or is a graver event. */
 #include "base/bits.h"
 #include "base/trace.h"
 #include "cpu/access.h"
@@ -216,42 +217,36 @@ static void note(struct cpu *cpu, const struct exception *event)
     }
 }
 
-/* cpu->delivering to its handler. */
-static bool deliver(struct cpu *cpu)
+/* cpu->delivering to its handler; a fault on the way comes back by cpu_deliver_exception(). */
+static void deliver(struct cpu *cpu)
 {
-    jmp_buf outer;
-    memcpy(outer, cpu->fault, sizeof outer);
-    bool shutdown = false;
-    if (setjmp(cpu->fault)) {
-        if (is_page_fault(&cpu->pending))
-            cpu->cr2 = cpu->pending.cr2; /* also where #DF comes of it */
-        shutdown = !combine(&cpu->delivering, cpu->pending);
-    }
-    if (!shutdown) {
-        note(cpu, &cpu->delivering);
-        deliver_once(cpu, &cpu->delivering);
-        cpu->rip = cpu->next_rip;
-        cpu->interrupt_shadow = SHADOW_NONE;
-        cpu->halted = false;
-    }
-    memcpy(cpu->fault, outer, sizeof outer);
-    return !shutdown;
+    cpu->is_delivering = true;
+    note(cpu, &cpu->delivering);
+    deliver_once(cpu, &cpu->delivering);
+    cpu->is_delivering = false;
+    cpu->rip = cpu->next_rip;
+    cpu->interrupt_shadow = SHADOW_NONE;
+    cpu->halted = false;
 }
 
 bool cpu_deliver_exception(struct cpu *cpu)
 {
-    cpu->delivering = cpu->pending;
-    if (is_page_fault(&cpu->delivering))
-        cpu->cr2 = cpu->delivering.cr2;
-    return deliver(cpu);
+    if (is_page_fault(&cpu->pending))
+        cpu->cr2 = cpu->pending.cr2; /* also where #DF comes of it */
+    if (!cpu->is_delivering)
+        cpu->delivering = cpu->pending;
+    else if (!combine(&cpu->delivering, cpu->pending))
+        return false;
+    deliver(cpu);
+    return true;
 }
 
-bool cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector)
+void cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector)
 {
     cpu->stats.interrupts++;
     TRACE(cpu->trace, TRACE_INTERRUPT, "vector %02x at %04x:%016lx", vector,
           cpu->seg[SEG_CS].selector, cpu->rip);
     cpu->next_rip = cpu->rip;
     cpu->delivering = (struct exception){.vector = vector, .trap = true};
-    return deliver(cpu);
+    deliver(cpu);
 }

@@ -28,10 +28,11 @@ _Noreturn void cpu_shut_down(struct cpu *cpu);
 /* How these functions go to the run loop: the value that setjmp(cpu->fault) returns. */
 enum fault { FAULT_EXCEPTION = 1, FAULT_FREEZE, FAULT_SHUTDOWN };
 
-/* Delivers cpu->pending through the IDT. Faults on the way become #DF and shutdown as the manual's
- * table 6-5 says. Returns false on shutdown. */
+/* Delivers cpu->pending through the IDT. A fault on the way goes to cpu->fault, like any other, and
+ * then here again: it becomes #DF or shutdown as the manual's table 6-5 says. Returns false on
+ * shutdown. */
 bool cpu_deliver_exception(struct cpu *cpu);
-/* Delivers an external interrupt or NMI (nmi_blocked is the caller's); same result. */
-bool cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector);
+/* Delivers an external interrupt or NMI (nmi_blocked is the caller's); likewise. */
+void cpu_deliver_interrupt(struct cpu *cpu, uint8_t vector);
 
 #endif

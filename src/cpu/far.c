@@ -60,17 +60,35 @@ struct far_stack far_stack_inner(struct cpu *cpu, unsigned cpl)
     return stack;
 }
 
+/* What nearly all interrupt frames are made of: 8 bytes in a supervisor's page that the TLB has. */
+static bool push_by_tlb(struct cpu *cpu, gva_t va, uint64_t value)
+{
+    const struct tlb_entry *entry = &cpu->tlb_supervisor[tlb_index(va)];
+    uint64_t in_page = va ^ entry->write_tag;
+    if (in_page > PAGE_SIZE - sizeof(value))
+        return false;
+    memcpy(entry->host + in_page, &value, sizeof(value));
+    return true;
+}
+
+static void push_slowly(struct cpu *cpu, const struct far_stack *stack, gva_t va, uint64_t value,
+                        unsigned size)
+{
+    enum tlb_view view = stack->cpl == 3 ? TLB_VIEW_USER : TLB_VIEW_SUPERVISOR;
+    struct mmu_fault fault;
+    enum mmu_status status = mmu_write(cpu, view, va, &value, size, &fault);
+    if (status != MMU_OK)
+        cpu_raise_memory(cpu, SEG_SS, status, &fault);
+}
+
 void far_stack_push(struct cpu *cpu, struct far_stack *stack, uint64_t value, unsigned size)
 {
     uint64_t rsp = (stack->rsp - size) & stack->mask;
     if (!stack->flat && !stack_holds(&stack->ss, rsp, size))
         cpu_raise_error(cpu, VECTOR_SS, stack->error);
     gva_t va = stack->flat ? rsp : (uint32_t)(stack->ss.base + rsp);
-    enum tlb_view view = stack->cpl == 3 ? TLB_VIEW_USER : TLB_VIEW_SUPERVISOR;
-    struct mmu_fault fault;
-    enum mmu_status status = mmu_write(cpu, view, va, &value, size, &fault);
-    if (status != MMU_OK)
-        cpu_raise_memory(cpu, SEG_SS, status, &fault);
+    if (size != sizeof(value) || stack->cpl == 3 || !push_by_tlb(cpu, va, value))
+        push_slowly(cpu, stack, va, value, size);
     stack->rsp = (stack->rsp & ~stack->mask) | rsp;
 }
 

@@ -209,13 +209,11 @@ static void step(struct cpu *cpu)
     }
 }
 
-enum taken { TAKEN_NONE, TAKEN_EVENT, TAKEN_SHUTDOWN };
-
 /* Takes the NMI or interrupt that is due. */
-static enum taken take_interrupt(struct cpu *cpu, uint32_t requests)
+static void take_interrupt(struct cpu *cpu, uint32_t requests)
 {
     if (cpu->interrupt_shadow)
-        return TAKEN_NONE;
+        return;
     int vector = -1;
     if (requests & CPU_REQUEST_NMI && !cpu->nmi_blocked) {
         cpu_clear_request(cpu, CPU_REQUEST_NMI);
@@ -225,9 +223,9 @@ static enum taken take_interrupt(struct cpu *cpu, uint32_t requests)
         vector = cpu->intc.ops->acknowledge(cpu->intc.opaque);
     }
     if (vector < 0)
-        return TAKEN_NONE;
+        return;
     cpu->halted = false;
-    return cpu_deliver_interrupt(cpu, (uint8_t)vector) ? TAKEN_EVENT : TAKEN_SHUTDOWN;
+    cpu_deliver_interrupt(cpu, (uint8_t)vector);
 }
 
 /* Breakpoints on data and ports (17.2.5): traps after the instruction, before interrupts. */
@@ -268,6 +266,7 @@ static bool smi_can_be_taken(const struct cpu *cpu)
 static bool attend(struct cpu *cpu, enum cpu_exit *exit)
 {
     uint32_t requests = atomic_load(&cpu->requests);
+    cpu->interp->running = NULL;
     if (requests & CPU_REQUEST_CODE) {
         cpu_clear_request(cpu, CPU_REQUEST_CODE);
         blocks_drop_written(cpu, &cpu->interp->blocks);
@@ -300,10 +299,8 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
         cpu_clear_request(cpu, CPU_REQUEST_INIT);
         cpu_init_signal(cpu);
     }
-    if (!holds_interrupts(cpu) && take_interrupt(cpu, requests) == TAKEN_SHUTDOWN) {
-        *exit = CPU_EXIT_SHUTDOWN;
-        return false;
-    }
+    if (!holds_interrupts(cpu))
+        take_interrupt(cpu, requests);
     if (cpu->halted) {
         cpu->stats.halts++;
         *exit = CPU_EXIT_HALT;
@@ -383,6 +380,7 @@ enum cpu_exit cpu_run(struct cpu *cpu)
     cpu->interp->tracing = cpu->trace->mask & TRACE_INSN;
     cpu->interp->careful = cpu->interp->tracing || (cpu->debug && cpu->debug->count);
     cpu->interp->running = NULL;
+    cpu->is_delivering = false;
     cpu->stats.exits++; /* once, however often a fault comes back to setjmp() */
     if (cpu->engine)
         cpu->engine->start(cpu);

@@ -236,17 +236,18 @@ struct cpu_stats {
 struct cpu {
     /* What translated code will touch most comes first. */
     uint64_t gpr[16];
-    uint64_t rip;              /* of the instruction being executed */
-    uint64_t next_rip;         /* what RIP becomes when it completes; branches write it */
-    uint64_t rflags;           /* whole and always current, FLAGS_FIXED set */
-    struct tlb_entry *tlb;     /* the current bank's current view: see mmu/tlb.h */
-    uint32_t mode;             /* enum mode_bits */
-    uint32_t leave;            /* set to leave the block after this instruction */
-    uint32_t context;          /* translated code's number for mode and space_epoch */
-    _Atomic uint32_t requests; /* enum cpu_request; context and it are compared at once */
-    uint32_t space_epoch;      /* of the current translations: see mmu/mmu.h */
-    uint16_t status;           /* status flags while translated code runs, as cpu/alu.h has AX */
-    uint8_t interrupt_shadow;  /* enum interrupt_shadow */
+    uint64_t rip;                     /* of the instruction being executed */
+    uint64_t next_rip;                /* what RIP becomes when it completes; branches write it */
+    uint64_t rflags;                  /* whole and always current, FLAGS_FIXED set */
+    struct tlb_entry *tlb;            /* the current bank's current view: see mmu/tlb.h */
+    struct tlb_entry *tlb_supervisor; /* the same bank's TLB_VIEW_SUPERVISOR */
+    uint32_t mode;                    /* enum mode_bits */
+    uint32_t leave;                   /* set to leave the block after this instruction */
+    uint32_t context;                 /* translated code's number for mode and space_epoch */
+    _Atomic uint32_t requests;        /* enum cpu_request; context and it are compared at once */
+    uint32_t space_epoch;             /* of the current translations: see mmu/mmu.h */
+    uint16_t status;          /* status flags while translated code runs, as cpu/alu.h has AX */
+    uint8_t interrupt_shadow; /* enum interrupt_shadow */
     bool nmi_blocked;
     bool smm;             /* in system-management mode */
     bool smm_nmi_blocked; /* what nmi_blocked becomes after it */
@@ -270,8 +271,9 @@ struct cpu {
     struct fx_image fx;
 
     struct exception pending;    /* what cpu_raise() left for the run loop */
-    struct exception delivering; /* what delivery is about, while it may fault itself */
-    jmp_buf fault;               /* where cpu_raise() goes: the run loop, or delivery */
+    struct exception delivering; /* what delivery is about */
+    bool is_delivering;          /* what is raised now is a fault of delivery itself */
+    jmp_buf fault;               /* where cpu_raise() goes: the run loop */
 
     _Atomic bool a20_masked; /* the A20M# pin; any thread, through cpu_mask_a20() */
     struct irq_line ferr;    /* the FERR# pin, high where asserted */

@@ -185,7 +185,9 @@ static uint16_t current_pcid(const struct cpu *cpu)
 
 void mmu_select_view(struct cpu *cpu)
 {
-    cpu->tlb = cpu->tlbs->current->table[mode_view(cpu->mode)].entry;
+    struct tlb_bank *bank = cpu->tlbs->current;
+    cpu->tlb = bank->table[mode_view(cpu->mode)].entry;
+    cpu->tlb_supervisor = bank->table[TLB_VIEW_SUPERVISOR].entry;
 }
 
 static void select_bank(struct cpu *cpu)
