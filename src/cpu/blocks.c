@@ -254,23 +254,30 @@ static bool second_page_matches(struct cpu *cpu, const struct block *block, gva_
     if (block->second == BLOCK_ONE_PAGE)
         return true;
     gpa_t gpa;
+    unsigned flags;
     struct mmu_fault fault;
     gva_t next = (va & PAGE_MASK) + PAGE_SIZE;
     if (mode_code(cpu->mode) != DEC_MODE_64)
         next = (uint32_t)next;
-    return mmu_fetch(cpu, next, &gpa, &fault) == MMU_OK && gpa == block->second;
+    return mmu_fetch(cpu, next, &gpa, &flags, &fault) == MMU_OK && gpa == block->second;
+}
+
+/* Under A20M# what is next to each other in a large page may not be so in memory. */
+static bool is_large(const struct cpu *cpu, unsigned flags)
+{
+    return flags & (TLB_LARGE | TLB_HUGE) && cpu->physical_mask == ~0ull;
 }
 
 struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va)
 {
     gpa_t gpa;
+    unsigned flags;
     struct mmu_fault fault;
-    enum mmu_status status = mmu_fetch(cpu, va, &gpa, &fault);
+    enum mmu_status status = mmu_fetch(cpu, va, &gpa, &flags, &fault);
     if (status != MMU_OK)
         cpu_raise_memory(cpu, SEG_CS, status, &fault);
 
-    uint64_t key = blocks_key(cpu);
-    uint32_t mode = (uint32_t)key;
+    uint32_t mode = blocks_mode(cpu) | (is_large(cpu, flags) ? BLOCK_LARGE : 0);
     struct block *block = *block_bucket(blocks, gpa, mode);
     while (block &&
            (block->gpa != gpa || block->mode != mode || !second_page_matches(cpu, block, va)))
@@ -279,13 +286,16 @@ struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va)
     if (!block && !blocks_has_room(blocks))
         blocks_drop_all(cpu, blocks);
     if (!block)
-        block = block_build(cpu, blocks, va, gpa);
+        block = block_build(cpu, blocks, va, gpa, mode);
     while (!block) {
         blocks_drop_all(cpu, blocks);
         stub_flush(cpu->stubs);
-        block = block_build(cpu, blocks, va, gpa);
+        block = block_build(cpu, blocks, va, gpa, mode);
     }
-    if (block != blocks->loose)
-        *blocks_jump_entry(blocks, va) = (struct jump_entry){va, key, block};
+    if (block == blocks->loose)
+        return block;
+    bool global = flags & TLB_GLOBAL && block->second == BLOCK_ONE_PAGE;
+    *blocks_jump_entry(blocks, va) = (struct jump_entry){
+        va, global ? cpu->global_epoch : cpu->space_epoch, blocks_mode(cpu), block};
     return block;
 }

@@ -17,12 +17,14 @@
 
 #define BLOCK_MAX_INSNS 64
 #define BLOCK_DEAD UINT32_MAX /* no mode word */
+#define BLOCK_LARGE BIT(31)   /* beside the mode word: fetched through a page of 2 MiB or more */
+#define BLOCK_LARGE_SIZE (2u << 20)
 #define BLOCK_ONE_PAGE UINT64_MAX
 
 struct block {
     gpa_t gpa;         /* of its first byte */
     gpa_t second;      /* the page it crosses into, or BLOCK_ONE_PAGE */
-    uint32_t mode;     /* without MODE_STEP; BLOCK_DEAD when dropped */
+    uint32_t mode;     /* without MODE_STEP, with BLOCK_LARGE; BLOCK_DEAD when dropped */
     uint16_t count;    /* of instructions */
     uint16_t length;   /* of their code in bytes */
     uint16_t patience; /* how often it is interpreted before an engine takes it */
@@ -31,12 +33,14 @@ struct block {
     struct interp_insn insn[];
 };
 
-/* The jump cache: from linear address, mode and address space to block. */
+/* The jump cache: from linear address, mode and address space to block. Through a global
+ * translation the epoch is the global one. */
 #define JUMP_ENTRIES 8192
 
 struct jump_entry {
     gva_t va;
-    uint64_t key; /* space epoch and mode word; 0 is none */
+    uint32_t epoch; /* 0: the entry is empty */
+    uint32_t mode;  /* without MODE_STEP */
     struct block *block;
 };
 
@@ -94,9 +98,10 @@ bool blocks_has_room(const struct blocks *blocks);
 /* Drops every block at once; none may be running. */
 void blocks_drop_all(struct cpu *cpu, struct blocks *blocks);
 
-/* build.c: decodes at the top of the arena, which has room for the largest block. NULL where the
- * memory for host code is full. */
-struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_t gpa);
+/* build.c: decodes at the top of the arena, which has room for the largest block; mode is the
+ * block's. NULL where the memory for host code is full. */
+struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_t gpa,
+                          uint32_t mode);
 
 static inline uint8_t *blocks_rewrites(struct blocks *blocks, gpa_t gpa)
 {
@@ -110,9 +115,9 @@ static inline struct block *blocks_top(struct blocks *blocks)
 }
 void blocks_keep(struct cpu *cpu, struct blocks *blocks, struct block *block);
 
-static inline uint64_t blocks_key(const struct cpu *cpu)
+static inline uint32_t blocks_mode(const struct cpu *cpu)
 {
-    return (uint64_t)cpu->space_epoch << 32 | (cpu->mode & ~(uint32_t)MODE_STEP);
+    return cpu->mode & ~(uint32_t)MODE_STEP;
 }
 
 static inline struct jump_entry *blocks_jump_entry(struct blocks *blocks, gva_t va)
@@ -123,10 +128,17 @@ static inline struct jump_entry *blocks_jump_entry(struct blocks *blocks, gva_t 
 static inline struct block *blocks_find(struct cpu *cpu, struct blocks *blocks, gva_t va)
 {
     const struct jump_entry *entry = blocks_jump_entry(blocks, va);
-    uint64_t key = blocks_key(cpu);
-    if (LIKELY(entry->va == va && entry->key == key && entry->block->mode == (uint32_t)key))
+    if (LIKELY(entry->va == va && entry->mode == blocks_mode(cpu) &&
+               (entry->epoch == cpu->space_epoch || entry->epoch == cpu->global_epoch) &&
+               entry->block->mode != BLOCK_DEAD))
         return entry->block;
     return blocks_find_slow(cpu, blocks, va);
+}
+
+/* Whether the block that was just found at va was so through a global translation. */
+static inline bool blocks_found_global(struct cpu *cpu, struct blocks *blocks, gva_t va)
+{
+    return blocks_jump_entry(blocks, va)->epoch == cpu->global_epoch;
 }
 
 #endif

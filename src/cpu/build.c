@@ -56,12 +56,12 @@ static enum added add_insn(struct cpu *cpu, struct block *block, enum dec_status
 }
 
 static struct block *start_block(struct cpu *cpu, struct blocks *blocks, struct block *block,
-                                 gpa_t gpa)
+                                 gpa_t gpa, uint32_t mode)
 {
     bool rewritten = *blocks_rewrites(blocks, gpa) == REWRITES_MAX;
     block->gpa = gpa;
     block->second = BLOCK_ONE_PAGE;
-    block->mode = cpu->mode & ~(uint32_t)MODE_STEP;
+    block->mode = mode;
     block->count = 0;
     block->length = 0;
     block->patience = rewritten ? REWRITTEN_PATIENCE : 0;
@@ -76,11 +76,13 @@ static unsigned min_unsigned(unsigned a, unsigned b)
 }
 
 /* One instruction that is not whole in va's page, or whose bytes are not in memory. */
-static struct block *build_single(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_t gpa)
+static struct block *build_single(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_t gpa,
+                                  uint32_t mode)
 {
     uint8_t bytes[DEC_MAX_LENGTH];
     enum mmu_status status;
     struct mmu_fault fault;
+    unsigned flags;
     unsigned room = min_unsigned(PAGE_SIZE - (unsigned)(gpa & ~PAGE_MASK), DEC_MAX_LENGTH);
     gpa_t second = BLOCK_ONE_PAGE;
     bool kept = phys_find(cpu->phys, gpa);
@@ -88,7 +90,7 @@ static struct block *build_single(struct cpu *cpu, struct blocks *blocks, gva_t 
         gva_t next = va + room;
         if (mode_code(cpu->mode) != DEC_MODE_64)
             next = (uint32_t)next;
-        status = mmu_fetch(cpu, next, &second, &fault);
+        status = mmu_fetch(cpu, next, &second, &flags, &fault);
         if (status == MMU_OK) {
             kept = phys_find(cpu->phys, second);
             blocks_mark(cpu, gpa, room);
@@ -96,7 +98,8 @@ static struct block *build_single(struct cpu *cpu, struct blocks *blocks, gva_t 
         }
     }
     unsigned size = mmu_fetch_bytes(cpu, va, bytes, DEC_MAX_LENGTH, &status, &fault);
-    struct block *block = start_block(cpu, blocks, kept ? blocks_top(blocks) : blocks->loose, gpa);
+    struct block *block =
+        start_block(cpu, blocks, kept ? blocks_top(blocks) : blocks->loose, gpa, mode);
     enum dec_status decoded = dec_decode(bytes, size, mode_code(cpu->mode), &block->insn[0].insn);
     if (decoded == DEC_TRUNCATED && status != MMU_OK)
         cpu_raise_memory(cpu, SEG_CS, status, &fault);
@@ -110,14 +113,15 @@ static struct block *build_single(struct cpu *cpu, struct blocks *blocks, gva_t 
     return block;
 }
 
-struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_t gpa)
+struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_t gpa,
+                          uint32_t mode)
 {
     const struct phys_region *region = phys_find(cpu->phys, gpa);
     if (!region)
-        return build_single(cpu, blocks, va, gpa);
+        return build_single(cpu, blocks, va, gpa, mode);
     const uint8_t *code = region->host + (gpa - region->base);
     unsigned room = PAGE_SIZE - (unsigned)(gpa & ~PAGE_MASK);
-    struct block *block = start_block(cpu, blocks, blocks_top(blocks), gpa);
+    struct block *block = start_block(cpu, blocks, blocks_top(blocks), gpa, mode);
     enum added added = ADDED;
     while (added == ADDED && block->count < BLOCK_MAX_INSNS && block->length < room) {
         unsigned offset = block->length;
@@ -132,7 +136,7 @@ struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_
     if (!block->count && added == ADDED_NOT)
         return NULL;
     if (!block->count)
-        return build_single(cpu, blocks, va, gpa);
+        return build_single(cpu, blocks, va, gpa, mode);
     blocks_keep(cpu, blocks, block);
     return block;
 }

@@ -243,9 +243,13 @@ struct cpu {
     struct tlb_entry *tlb_supervisor; /* the same bank's TLB_VIEW_SUPERVISOR */
     uint32_t mode;                    /* enum mode_bits */
     uint32_t leave;                   /* set to leave the block after this instruction */
-    uint32_t context;                 /* translated code's number for mode and space_epoch */
-    _Atomic uint32_t requests;        /* enum cpu_request; context and it are compared at once */
-    uint32_t space_epoch;             /* of the current translations: see mmu/mmu.h */
+    /* Translated code's numbers for mode and space_epoch, and for mode and global_epoch. It
+     * compares either one together with the requests that lie between them. */
+    uint32_t context;
+    _Atomic uint32_t requests; /* enum cpu_request */
+    uint32_t global_context;
+    uint32_t space_epoch;     /* of the current translations: see mmu/mmu.h */
+    uint32_t global_epoch;    /* of the global ones among them */
     uint16_t status;          /* status flags while translated code runs, as cpu/alu.h has AX */
     uint8_t interrupt_shadow; /* enum interrupt_shadow */
     bool nmi_blocked;

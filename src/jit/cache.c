@@ -29,30 +29,48 @@ static void clear_jumps(struct jit *jit)
         jit->jump[i] = (struct jit_jump){.code = jit->thunks.miss};
 }
 
-void jit_enter_jump(struct cpu *cpu, gva_t va, struct translation *target)
+void jit_enter_jump(struct cpu *cpu, gva_t va, struct translation *target, bool global)
 {
     struct jit *jit = cpu->jit;
-    if (!target->indirect)
-        jit_emit_indirect_entry(jit, target);
+    if (!target->indirect[global])
+        jit_emit_indirect_entry(jit, target, global);
     unsigned index = (unsigned)(va ^ va >> PAGE_SHIFT) & (JIT_JUMP_ENTRIES - 1);
-    jit->jump[index] = (struct jit_jump){va, cpu->context, target->indirect + jit->to_exec, 0};
+    uint64_t context = global ? (uint64_t)cpu->global_context << 32 : cpu->context;
+    jit->jump[index] = (struct jit_jump){va, context, target->indirect[global] + jit->to_exec, 0};
 }
 
 /* A number is never used again for another pair, so that stale jump entries match nothing. */
+static uint32_t number_context(struct jit *jit, bool global, uint32_t mode, uint32_t epoch)
+{
+    uint32_t hash = (mode * 0x9e3779b1u ^ epoch * 0x85ebca6bu) >> 24;
+    struct jit_context *context = &jit->context[global][hash % JIT_CONTEXTS];
+    if (context->mode != mode || context->epoch != epoch || !context->number)
+        *context = (struct jit_context){mode, epoch, ++jit->last_context};
+    return context->number;
+}
+
+bool jit_is_context(const struct cpu *cpu)
+{
+    const struct jit *jit = cpu->jit;
+    return jit->mode == cpu->mode && jit->space_epoch == cpu->space_epoch &&
+           jit->global_epoch == cpu->global_epoch;
+}
+
 void jit_select_context(struct cpu *cpu)
 {
     struct jit *jit = cpu->jit;
-    uint32_t hash = (cpu->mode * 0x9e3779b1u ^ cpu->space_epoch * 0x85ebca6bu) >> 24;
-    struct jit_context *context = &jit->context[hash % JIT_CONTEXTS];
-    if (context->mode != cpu->mode || context->epoch != cpu->space_epoch || !context->number) {
-        if (jit->last_context == UINT32_MAX) {
-            clear_jumps(jit);
-            memset(jit->context, 0, sizeof(jit->context));
-            jit->last_context = 0;
-        }
-        *context = (struct jit_context){cpu->mode, cpu->space_epoch, ++jit->last_context};
+    if (jit_is_context(cpu))
+        return;
+    jit->mode = cpu->mode;
+    jit->space_epoch = cpu->space_epoch;
+    jit->global_epoch = cpu->global_epoch;
+    if (jit->last_context >= UINT32_MAX - 2) {
+        clear_jumps(jit);
+        memset(jit->context, 0, sizeof(jit->context));
+        jit->last_context = 0;
     }
-    cpu->context = context->number;
+    cpu->context = number_context(jit, false, cpu->mode, cpu->space_epoch);
+    cpu->global_context = number_context(jit, true, cpu->mode, cpu->global_epoch);
 }
 
 /* Nothing may enter it any more: links lead out again, and so does the indirect entry. */
@@ -64,9 +82,10 @@ void jit_block_dropped(struct cpu *cpu, struct block *block)
         return;
     for (struct jit_link *link = translation->incoming; link; link = link->next)
         asm_patch(link->site, link->unlinked);
-    if (translation->indirect) {
-        struct assembler a = {translation->indirect};
-        asm_patch(asm_jmp(&a), jit->thunks.miss - jit->to_exec);
+    for (unsigned i = 0; i < ARRAY_SIZE(translation->indirect); i++) {
+        struct assembler a = {translation->indirect[i]};
+        if (a.p)
+            asm_patch(asm_jmp(&a), jit->thunks.miss - jit->to_exec);
     }
     block->translation = NULL;
 }

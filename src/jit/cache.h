@@ -17,39 +17,48 @@ struct jit_link {
 };
 
 struct translation {
-    uint8_t *polled;   /* where backward links enter; this and the following in the writable view */
-    uint8_t *entry;    /* where other links and C code enter */
-    uint8_t *indirect; /* where jumps by address enter: checks the jump entry; NULL: none yet */
+    uint8_t *polled; /* where backward links enter; this and the following in the writable view */
+    uint8_t *entry;  /* where other links and C code enter */
+    /* Where jumps by address enter: checks a jump entry of the space's own, or of the global ones.
+     * NULL: none yet. */
+    uint8_t *indirect[2];
     struct jit_link *incoming;
     uint32_t host_size;
     uint16_t offset;     /* in the page */
     uint8_t flags_alive; /* whether any status flag is live at entry */
 };
 
-/* Jumps by address look here. `context` has zeroes where struct cpu has the requests, so that one
- * compare fails for another context and for a pending request. `code` is never NULL. */
+/* Jumps by address look here. `context` is what struct cpu must have at `context`, or for global
+ * entries at `requests`: with zeroes where the requests are, so that one compare fails for another
+ * context and for a pending request. `code` is never NULL. */
 #define JIT_JUMP_BITS 13
 #define JIT_JUMP_ENTRIES (1u << JIT_JUMP_BITS)
 
 struct jit_jump {
     gva_t va;
     uint64_t context;
-    const uint8_t *code; /* translation.indirect in the executable view */
+    const uint8_t *code; /* of translation.indirect, in the executable view */
     uint64_t unused;
 };
 
 _Static_assert(sizeof(struct jit_jump) == 32, "emitted code shifts the index by 5");
 
-/* Which pairs of mode word and space epoch have which number. */
+/* Which pairs of mode word and epoch have which number. */
 #define JIT_CONTEXTS 256
 
 struct jit_context {
     uint32_t mode, epoch, number;
 };
 
+/* How code was left: by which link, for JIT_EXIT_LINK. */
+struct jit_left {
+    struct jit_link *link;
+    uint64_t exit; /* enum jit_exit */
+};
+
 /* Shared code, in the executable view. */
 struct jit_thunks {
-    struct jit_link *(*enter)(struct cpu *cpu, const uint8_t *code); /* runs until code leaves */
+    struct jit_left (*enter)(struct cpu *cpu, const uint8_t *code); /* runs until code leaves */
     /* Call: T0 is the instruction's offset in the arena. [status flags in][status flags out] */
     const uint8_t *handler[2][2];
     const uint8_t *handler_leave[2]; /* jump: after the handler it leaves */
@@ -69,9 +78,10 @@ struct jit {
     bool wrgsbase;
     struct jit_thunks thunks;
     struct jit_jump *jump;
-    struct jit_context context[JIT_CONTEXTS];
+    struct jit_context context[2][JIT_CONTEXTS]; /* of space epochs, of global ones */
     uint32_t last_context;
-    struct jit_link *left_by; /* what the last run left by, to be linked; or NULL */
+    uint32_t mode, space_epoch, global_epoch; /* what struct cpu's contexts are for */
+    struct jit_link *left_by;                 /* what the last run left by, to be linked; or NULL */
     uint32_t left_context;
     uint8_t *records; /* translations and links; go with the code */
     size_t records_used;
@@ -100,11 +110,13 @@ void *jit_record(struct jit *jit, size_t size);
 /* Lets `link` lead to target. */
 void jit_link(struct jit_link *link, struct translation *target);
 
-/* Enters va of the current context into the jump table; makes target's indirect entry. */
-void jit_enter_jump(struct cpu *cpu, gva_t va, struct translation *target);
+/* Enters va of the current context into the jump table, or of all spaces; makes target's indirect
+ * entry. */
+void jit_enter_jump(struct cpu *cpu, gva_t va, struct translation *target, bool global);
 
-/* Sets cpu->context. */
+/* Sets cpu->context and cpu->global_context. And whether they are up to date. */
 void jit_select_context(struct cpu *cpu);
+bool jit_is_context(const struct cpu *cpu);
 
 /* After an instruction whose handler has set cpu->leave: whether translated code can go on at
  * next_rip in what is now its context. False: the run loop has something to do first. */
@@ -116,7 +128,7 @@ void jit_blocks_dropped(struct cpu *cpu);
 
 /* thunks.c */
 void jit_emit_thunks(struct cpu *cpu);
-void jit_emit_indirect_entry(struct jit *jit, struct translation *target);
+void jit_emit_indirect_entry(struct jit *jit, struct translation *target, bool global);
 
 /* translate.c: NULL where there is no room. */
 struct translation *jit_translate(struct cpu *cpu, struct block *block);

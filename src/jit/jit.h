@@ -24,6 +24,7 @@ enum jit_feature {
     JIT_LINKS = 1 << 1,  /* jumps from block to block within a page */
     JIT_LIVENESS = 1 << 2, /* looking for dead status flags beyond a block's end */
     JIT_LOOKUP = 1 << 3,   /* finding blocks by address without leaving translated code */
+    JIT_GLOBAL = 1 << 4,   /* what is found through global translations stays so in all spaces */
 };
 
 /* The bits of a comma-separated list. False with *bad at the first name that is unknown. */
@@ -33,9 +34,20 @@ const char *jit_feature_names(void);
 /* Makes the translator the CPU's engine; cpu_destroy() frees it. */
 bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *error);
 
+/* Why translated code was left, but for faults. */
+enum jit_exit {
+    JIT_EXIT_HANDLER, /* an instruction ended the block for good */
+    JIT_EXIT_MODE,    /* likewise, and mode or translations have changed */
+    JIT_EXIT_MISS,    /* a jump by address met no entry */
+    JIT_EXIT_LINK,    /* a direct jump was not linked */
+    JIT_EXIT_REQUEST, /* requests were pending */
+    JIT_EXITS
+};
+
 struct jit_stats {
     uint64_t blocks, guest_bytes, host_bytes, flushes;
     uint64_t entries, links; /* entries from C; links made */
+    uint64_t exits[JIT_EXITS];
 };
 
 const struct jit_stats *jit_stats(const struct cpu *cpu);

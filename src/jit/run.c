@@ -16,7 +16,7 @@
 #define LEAF7_EBX_BMI2 BIT(8)
 #define HWCAP2_FSGSBASE BIT(1)
 
-static const char *const feature_names[] = {"native", "links", "liveness", "lookup"};
+static const char *const feature_names[] = {"native", "links", "liveness", "lookup", "global"};
 
 bool jit_parse_features(const char *list, uint32_t *features, const char **bad)
 {
@@ -39,7 +39,7 @@ bool jit_parse_features(const char *list, uint32_t *features, const char **bad)
 
 const char *jit_feature_names(void)
 {
-    return "native, links, liveness, lookup";
+    return "native, links, liveness, lookup, global";
 }
 
 static void set_gs(struct cpu *cpu)
@@ -108,6 +108,16 @@ bool jit_resume(struct cpu *cpu)
     return true;
 }
 
+static void count_exit(struct cpu *cpu, enum jit_exit exit)
+{
+    struct jit *jit = cpu->jit;
+    if (exit == JIT_EXIT_MISS && atomic_load_explicit(&cpu->requests, memory_order_relaxed))
+        exit = JIT_EXIT_REQUEST;
+    else if (exit == JIT_EXIT_HANDLER && !jit_is_context(cpu))
+        exit = JIT_EXIT_MODE;
+    jit->stats.exits[exit]++;
+}
+
 static void run(struct cpu *cpu, struct block *block)
 {
     struct jit *jit = cpu->jit;
@@ -121,13 +131,17 @@ static void run(struct cpu *cpu, struct block *block)
     jit_select_context(cpu);
     take_link(cpu, translation);
     if (jit_has(jit, JIT_LOOKUP) && block->second == BLOCK_ONE_PAGE)
-        jit_enter_jump(cpu, cpu->rip, translation);
+        jit_enter_jump(cpu, cpu->rip, translation,
+                       jit_has(jit, JIT_GLOBAL) &&
+                           blocks_found_global(cpu, interp_blocks(cpu), cpu->rip));
     jit->stats.entries++;
     cpu->code_page = cpu->rip & PAGE_MASK;
     cpu->branch = 0;
-    jit->left_by = jit->thunks.enter(cpu, translation->entry + jit->to_exec);
-    if (jit->left_by) {
-        cpu->rip = cpu->code_page + jit->left_by->offset;
+    struct jit_left left = jit->thunks.enter(cpu, translation->entry + jit->to_exec);
+    count_exit(cpu, (enum jit_exit)left.exit);
+    if (left.exit == JIT_EXIT_LINK) {
+        cpu->rip = cpu->code_page + left.link->offset;
+        jit->left_by = left.link;
         jit->left_context = cpu->context;
     } else if (cpu->branch && !is_canonical_rip(cpu->rip)) {
         retry_branch(cpu);

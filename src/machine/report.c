@@ -143,9 +143,17 @@ static void report_translator(const struct cpu *cpu, FILE *out, bool json)
 {
     const struct jit_stats *stats = jit_stats(cpu);
     const struct counter counters[] = {
-        {"translated_blocks", stats->blocks}, {"translated_bytes", stats->guest_bytes},
-        {"host_bytes", stats->host_bytes},    {"code_flushes", stats->flushes},
-        {"code_entries", stats->entries},     {"links_made", stats->links},
+        {"translated_blocks", stats->blocks},
+        {"translated_bytes", stats->guest_bytes},
+        {"host_bytes", stats->host_bytes},
+        {"code_flushes", stats->flushes},
+        {"code_entries", stats->entries},
+        {"links_made", stats->links},
+        {"left_by_handler", stats->exits[JIT_EXIT_HANDLER]},
+        {"left_by_mode", stats->exits[JIT_EXIT_MODE]},
+        {"left_by_miss", stats->exits[JIT_EXIT_MISS]},
+        {"left_by_link", stats->exits[JIT_EXIT_LINK]},
+        {"left_by_request", stats->exits[JIT_EXIT_REQUEST]},
     };
     print_counters(counters, ARRAY_SIZE(counters), out, json);
     if (!json)

@@ -30,15 +30,23 @@ struct tlb_table {
     bool in_log[TLB_ENTRIES];
 };
 
+/* Hashed bits, so that most of INVLPG is a few tests. */
 #define TLB_FILTER_BITS 4096
+
+struct tlb_filter {
+    uint64_t bits[TLB_FILTER_BITS / 64];
+};
+
+/* What has been fetched from in an epoch: pages, and ranges around va of large and huge ones. */
+struct tlb_fetches {
+    struct tlb_filter page, large, huge;
+};
 
 struct tlb_bank {
     struct tlb_table table[TLB_TABLES];
-    /* Which pages have been fetched from in this epoch, and which 4 MiB (1 GiB) ranges have
-     * fragments of large (huge) pages: hashed bits, so that most of INVLPG is two tests. */
-    uint64_t fetched[TLB_FILTER_BITS / 64];
-    uint64_t large[TLB_FILTER_BITS / 64];
-    uint64_t huge[TLB_FILTER_BITS / 64];
+    /* Which 4 MiB (1 GiB) ranges have fragments of large (huge) pages. */
+    struct tlb_filter large, huge;
+    struct tlb_fetches fetches; /* through translations that are not global */
     uint16_t pcid;
     bool used;
     uint32_t epoch;
@@ -50,6 +58,7 @@ struct tlb {
     struct tlb_bank *current;
     uint64_t clock; /* of last_used */
     uint32_t last_epoch;
+    struct tlb_fetches global_fetches; /* through global translations, in cpu->global_epoch */
 };
 
 static inline struct tlb_entry *tlb_table_entry(struct tlb_table *table, gva_t va)
@@ -61,6 +70,7 @@ static inline struct tlb_entry *tlb_table_entry(struct tlb_table *table, gva_t v
 void tlb_fill(struct tlb_bank *bank, unsigned table, gva_t va, const struct walk *walk,
               uint8_t *host, bool writable);
 
-void tlb_note_fetch(struct tlb_bank *bank, gva_t va);
+/* Code at va has been fetched in the current bank through a translation of these flags. */
+void tlb_note_fetch(struct tlb *tlb, gva_t va, unsigned flags);
 
 #endif

@@ -191,16 +191,17 @@ enum mmu_status mmu_probe_write(struct cpu *cpu, enum tlb_view view, gva_t va, u
 }
 
 /* As mmu_fetch(), with the page's host address: NULL where the code is not in memory. */
-static enum mmu_status fetch_page(struct cpu *cpu, gva_t va, gpa_t *gpa, uint8_t **host,
-                                  struct mmu_fault *fault)
+static enum mmu_status fetch_page(struct cpu *cpu, gva_t va, gpa_t *gpa, unsigned *flags,
+                                  uint8_t **host, struct mmu_fault *fault)
 {
     bool user = (cpu->mode >> MODE_CPL_SHIFT & 3) == 3;
     unsigned table = user ? TLB_TABLE_FETCH_USER : TLB_TABLE_FETCH_SUPERVISOR;
     struct tlb_bank *bank = cpu->tlbs->current;
     const struct tlb_entry *entry = tlb_table_entry(&bank->table[table], va);
     uint64_t offset = va ^ entry->read_tag;
-    tlb_note_fetch(bank, va);
     if (offset < PAGE_SIZE) {
+        *flags = entry->gpa & (TLB_GLOBAL | TLB_LARGE | TLB_HUGE);
+        tlb_note_fetch(cpu->tlbs, va, *flags);
         *gpa = (entry->gpa & PAGE_MASK) | offset;
         *host = entry->host + offset;
         return MMU_OK;
@@ -211,6 +212,8 @@ static enum mmu_status fetch_page(struct cpu *cpu, gva_t va, gpa_t *gpa, uint8_t
     if (status != MMU_OK)
         return status;
     *gpa = walk.gpa;
+    *flags = walk.flags;
+    tlb_note_fetch(cpu->tlbs, va, *flags);
     struct phys_region *region = phys_find(cpu->phys, walk.gpa);
     *host = region ? region->host + (walk.gpa - region->base) : NULL;
     if (region)
@@ -218,10 +221,11 @@ static enum mmu_status fetch_page(struct cpu *cpu, gva_t va, gpa_t *gpa, uint8_t
     return MMU_OK;
 }
 
-enum mmu_status mmu_fetch(struct cpu *cpu, gva_t va, gpa_t *gpa, struct mmu_fault *fault)
+enum mmu_status mmu_fetch(struct cpu *cpu, gva_t va, gpa_t *gpa, unsigned *flags,
+                          struct mmu_fault *fault)
 {
     uint8_t *host;
-    return fetch_page(cpu, va, gpa, &host, fault);
+    return fetch_page(cpu, va, gpa, flags, &host, fault);
 }
 
 unsigned mmu_fetch_bytes(struct cpu *cpu, gva_t va, uint8_t *bytes, unsigned size,
@@ -232,7 +236,8 @@ unsigned mmu_fetch_bytes(struct cpu *cpu, gva_t va, uint8_t *bytes, unsigned siz
     while (done < size) {
         gpa_t gpa;
         uint8_t *host;
-        *status = fetch_page(cpu, va, &gpa, &host, fault);
+        unsigned flags;
+        *status = fetch_page(cpu, va, &gpa, &flags, &host, fault);
         if (*status != MMU_OK)
             return done;
         unsigned chunk = PAGE_SIZE - (unsigned)(va & ~PAGE_MASK);

@@ -47,8 +47,10 @@ uint8_t *mmu_store_beside_code(struct cpu *cpu, enum tlb_view view, gva_t va, un
 enum mmu_status mmu_probe_write(struct cpu *cpu, enum tlb_view view, gva_t va, unsigned size,
                                 struct mmu_fault *fault);
 
-/* The guest-physical address of va for instruction fetch in the current mode. */
-enum mmu_status mmu_fetch(struct cpu *cpu, gva_t va, gpa_t *gpa, struct mmu_fault *fault);
+/* The guest-physical address of va for instruction fetch in the current mode, and what kind of
+ * translation gave it: enum tlb_flag. */
+enum mmu_status mmu_fetch(struct cpu *cpu, gva_t va, gpa_t *gpa, unsigned *flags,
+                          struct mmu_fault *fault);
 
 /* Copies up to size code bytes at va, crossing into the next page only if it can be fetched.
  * Returns the count; where it is 0, or less than size because of a fault in the next page, *status
@@ -82,7 +84,8 @@ void mmu_invpcid(struct cpu *cpu, unsigned type, uint16_t pcid, gva_t va);
 /* Takes write access to a guest-physical page out of all entries: it holds decoded code now. */
 void mmu_protect_code_page(struct cpu *cpu, gpa_t page);
 
-/* cpu->space_epoch is a number that changes whenever a translation that mmu_fetch() gave may have:
- * jump caches are tagged with it. Unique over banks, and it comes back with its bank. */
+/* cpu->space_epoch is a number that changes whenever a translation that mmu_fetch() gave may have,
+ * but for global ones: jump caches are tagged with it. It comes back with its bank.
+ * cpu->global_epoch does the same for global translations, whatever the bank. All are different. */
 
 #endif

@@ -14,25 +14,33 @@ static unsigned filter_bit(uint64_t key)
     return (unsigned)((key * 0x9e3779b97f4a7c15ull) >> 52);
 }
 
-static void filter_add(uint64_t *filter, uint64_t key)
+static void filter_add(struct tlb_filter *filter, uint64_t key)
 {
     unsigned bit = filter_bit(key);
-    filter[bit / 64] |= BIT(bit % 64);
+    filter->bits[bit / 64] |= BIT(bit % 64);
 }
 
-static bool filter_has(const uint64_t *filter, uint64_t key)
+static bool filter_has(const struct tlb_filter *filter, uint64_t key)
 {
     unsigned bit = filter_bit(key);
-    return filter[bit / 64] & BIT(bit % 64);
+    return filter->bits[bit / 64] & BIT(bit % 64);
 }
 
 /* The fetch translations may have changed: what was cached under the old epoch is void. */
 static void new_epoch(struct cpu *cpu, struct tlb_bank *bank)
 {
     bank->epoch = ++cpu->tlbs->last_epoch;
-    memset(bank->fetched, 0, sizeof(bank->fetched));
+    memset(&bank->fetches, 0, sizeof(bank->fetches));
     if (bank == cpu->tlbs->current)
         cpu->space_epoch = bank->epoch;
+}
+
+/* The same for global translations, which all banks have in common. */
+static void new_global_epoch(struct cpu *cpu)
+{
+    struct tlb *tlb = cpu->tlbs;
+    cpu->global_epoch = ++tlb->last_epoch;
+    memset(&tlb->global_fetches, 0, sizeof(tlb->global_fetches));
 }
 
 static void invalidate(struct tlb_table *table, unsigned index)
@@ -66,8 +74,8 @@ static void flush_bank(struct cpu *cpu, struct tlb_bank *bank, bool keep_global)
     for (unsigned i = 0; i < TLB_TABLES; i++)
         flush_table(&bank->table[i], keep_global);
     if (!keep_global) {
-        memset(bank->large, 0, sizeof(bank->large));
-        memset(bank->huge, 0, sizeof(bank->huge));
+        memset(&bank->large, 0, sizeof(bank->large));
+        memset(&bank->huge, 0, sizeof(bank->huge));
     }
     new_epoch(cpu, bank);
 }
@@ -88,21 +96,35 @@ void tlb_fill(struct tlb_bank *bank, unsigned table_index, gva_t va, const struc
         .gpa = (walk->gpa & PAGE_MASK) | walk->flags,
     };
     if (walk->flags & TLB_LARGE)
-        filter_add(bank->large, va >> LARGE_SHIFT);
+        filter_add(&bank->large, va >> LARGE_SHIFT);
     if (walk->flags & TLB_HUGE)
-        filter_add(bank->huge, va >> HUGE_SHIFT);
+        filter_add(&bank->huge, va >> HUGE_SHIFT);
 }
 
-void tlb_note_fetch(struct tlb_bank *bank, gva_t va)
+void tlb_note_fetch(struct tlb *tlb, gva_t va, unsigned flags)
 {
-    filter_add(bank->fetched, va >> PAGE_SHIFT);
+    struct tlb_fetches *fetches =
+        flags & TLB_GLOBAL ? &tlb->global_fetches : &tlb->current->fetches;
+    if (flags & TLB_HUGE)
+        filter_add(&fetches->huge, va >> HUGE_SHIFT);
+    else if (flags & TLB_LARGE)
+        filter_add(&fetches->large, va >> LARGE_SHIFT);
+    else
+        filter_add(&fetches->page, va >> PAGE_SHIFT);
+}
+
+/* Whether the translation that INVLPG of va drops may have been fetched through. */
+static bool was_fetched(const struct tlb_fetches *fetches, gva_t va)
+{
+    return filter_has(&fetches->page, va >> PAGE_SHIFT) ||
+           filter_has(&fetches->large, va >> LARGE_SHIFT) ||
+           filter_has(&fetches->huge, va >> HUGE_SHIFT);
 }
 
 /* Drops the fragments of large (huge) pages around va. */
-static bool drop_fragments(struct tlb_table *table, gva_t va, unsigned flag, unsigned shift,
+static void drop_fragments(struct tlb_table *table, gva_t va, unsigned flag, unsigned shift,
                            bool global_only)
 {
-    bool dropped = false;
     for (unsigned i = 0; i < table->logged; i++) {
         unsigned index = table->log[i];
         const struct tlb_entry *entry = &table->entry[index];
@@ -110,32 +132,28 @@ static bool drop_fragments(struct tlb_table *table, gva_t va, unsigned flag, uns
             (entry->read_tag ^ va) >> shift != 0 || (global_only && !(entry->gpa & TLB_GLOBAL)))
             continue;
         invalidate(table, index);
-        dropped = true;
     }
-    return dropped;
 }
 
 /* INVLPG in one bank; in banks of other PCIDs it reaches global translations only. */
 static void drop_page(struct cpu *cpu, struct tlb_bank *bank, gva_t va, bool global_only)
 {
-    bool large = filter_has(bank->large, va >> LARGE_SHIFT);
-    bool huge = filter_has(bank->huge, va >> HUGE_SHIFT);
-    bool fetch_dropped = filter_has(bank->fetched, va >> PAGE_SHIFT);
+    bool large = filter_has(&bank->large, va >> LARGE_SHIFT);
+    bool huge = filter_has(&bank->huge, va >> HUGE_SHIFT);
     for (unsigned i = 0; i < TLB_TABLES; i++) {
         struct tlb_table *table = &bank->table[i];
         struct tlb_entry *entry = tlb_table_entry(table, va);
-        bool dropped = false;
         if (((entry->read_tag ^ va) & PAGE_MASK) == 0 && (!global_only || entry->gpa & TLB_GLOBAL))
             invalidate(table, tlb_index(va));
         if (large)
-            dropped = drop_fragments(table, va, TLB_LARGE, LARGE_SHIFT, global_only);
+            drop_fragments(table, va, TLB_LARGE, LARGE_SHIFT, global_only);
         if (huge)
-            dropped |= drop_fragments(table, va, TLB_HUGE, HUGE_SHIFT, global_only);
-        fetch_dropped |= dropped && i >= TLB_TABLE_FETCH_USER;
+            drop_fragments(table, va, TLB_HUGE, HUGE_SHIFT, global_only);
     }
-    /* A fragment may have been fetched from and then displaced from its table. */
-    if (fetch_dropped || large || huge)
+    if (!global_only && was_fetched(&bank->fetches, va))
         new_epoch(cpu, bank);
+    if (was_fetched(&cpu->tlbs->global_fetches, va))
+        new_global_epoch(cpu);
 }
 
 static struct tlb_bank *find_bank(struct tlb *tlb, uint16_t pcid)
@@ -214,6 +232,7 @@ bool mmu_init(struct cpu *cpu)
     }
     cpu->physical_mask = ~0ull;
     select_bank(cpu);
+    new_global_epoch(cpu);
     return true;
 }
 
@@ -241,6 +260,8 @@ static void flush_all_banks(struct cpu *cpu, bool keep_global)
         if (bank && bank->used)
             flush_bank(cpu, bank, keep_global);
     }
+    if (!keep_global)
+        new_global_epoch(cpu);
 }
 
 void mmu_flush_all(struct cpu *cpu)

@@ -3,21 +3,31 @@
 #include <criterion/criterion.h>
 
 #define TABLES 0x1000ull
-#define CODE 0x10000ull
 #define DATA 0x20000ull
 #define RAM 0x40000ull
 
-enum { P = 1, W = 2, U = 4 };
+enum { P = 1, W = GUEST_WRITABLE, U = 4, PS = 0x80 };
 
-static void map_page(struct guest *guest, gva_t va, gpa_t gpa, uint64_t rights)
+/* The entry of va in the table where pages of BIT(end) bytes are mapped. */
+static uint64_t *find_entry(struct guest *guest, gva_t va, unsigned end)
 {
     uint64_t *table = phys_ram_pointer(guest->phys, TABLES, PAGE_SIZE);
-    for (unsigned shift = 39, level = 1; shift > PAGE_SHIFT; shift -= 9, level++) {
+    for (unsigned shift = 39, level = 1; shift > end; shift -= 9, level++) {
         gpa_t next = TABLES + (level + (level == 3 ? va >> 21 : 0)) * PAGE_SIZE;
         table[va >> shift & 511] = next | P | W | U;
         table = phys_ram_pointer(guest->phys, next, PAGE_SIZE);
     }
-    table[va >> PAGE_SHIFT & 511] = gpa | P | U | rights;
+    return &table[va >> end & 511];
+}
+
+void guest_map(struct guest *guest, gva_t va, gpa_t gpa, uint64_t flags)
+{
+    *find_entry(guest, va, PAGE_SHIFT) = gpa | P | U | flags;
+}
+
+void guest_map_large(struct guest *guest, gva_t va, gpa_t gpa, uint64_t flags)
+{
+    *find_entry(guest, va, 21) = gpa | P | U | PS | flags;
 }
 
 void guest_create(struct guest *guest, const struct jit_config *config)
@@ -38,9 +48,9 @@ void guest_create(struct guest *guest, const struct jit_config *config)
     cr_assert(guest->cpu, "%s", error.text);
     cr_assert(!config || jit_attach(guest->cpu, config, &error), "%s", error.text);
     for (unsigned i = 0; i < GUEST_CODE_SIZE; i += PAGE_SIZE)
-        map_page(guest, GUEST_CODE + i, CODE + i, W);
+        guest_map(guest, GUEST_CODE + i, GUEST_CODE_GPA + i, W);
     for (unsigned i = 0; i < GUEST_DATA_SIZE; i += PAGE_SIZE)
-        map_page(guest, GUEST_DATA + i, DATA + i, GUEST_DATA + i == GUEST_READ_ONLY ? 0 : W);
+        guest_map(guest, GUEST_DATA + i, DATA + i, GUEST_DATA + i == GUEST_READ_ONLY ? 0 : W);
 }
 
 void guest_destroy(struct guest *guest)
@@ -53,7 +63,7 @@ void guest_destroy(struct guest *guest)
 
 uint8_t *guest_code(struct guest *guest)
 {
-    return phys_ram_pointer(guest->phys, CODE, GUEST_CODE_SIZE);
+    return phys_ram_pointer(guest->phys, GUEST_CODE_GPA, GUEST_CODE_SIZE);
 }
 
 uint8_t *guest_data(struct guest *guest)
@@ -63,7 +73,7 @@ uint8_t *guest_data(struct guest *guest)
 
 void guest_set_code(struct guest *guest, unsigned offset, const void *code, size_t size)
 {
-    phys_write(guest->phys, CODE + offset, code, size);
+    phys_write(guest->phys, GUEST_CODE_GPA + offset, code, size);
 }
 
 void guest_start(struct guest *guest, uint64_t rip)

@@ -15,6 +15,7 @@
  * only be read; around them nothing is mapped. */
 #define GUEST_CODE 0x400000ull
 #define GUEST_CODE_SIZE (4 * PAGE_SIZE)
+#define GUEST_CODE_GPA 0x10000ull
 #define GUEST_DATA 0x7ff000ull
 #define GUEST_DATA_SIZE (3 * PAGE_SIZE)
 #define GUEST_READ_ONLY (GUEST_DATA + 2 * PAGE_SIZE)
@@ -36,6 +37,11 @@ void guest_destroy(struct guest *guest);
 uint8_t *guest_code(struct guest *guest);
 uint8_t *guest_data(struct guest *guest);
 void guest_set_code(struct guest *guest, unsigned offset, const void *code, size_t size);
+
+/* Maps a page, of 4 KiB or 2 MiB, for all; nothing is flushed. */
+enum { GUEST_WRITABLE = 2, GUEST_GLOBAL = 0x100 };
+void guest_map(struct guest *guest, gva_t va, gpa_t gpa, uint64_t flags);
+void guest_map_large(struct guest *guest, gva_t va, gpa_t gpa, uint64_t flags);
 
 /* From CPL 0 with no way to take an exception, so that one shuts the guest down, as it stands. */
 void guest_start(struct guest *guest, uint64_t rip);

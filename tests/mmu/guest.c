@@ -95,5 +95,6 @@ enum mmu_status guest_write(struct guest *guest, gva_t va, struct mmu_fault *fau
 enum mmu_status guest_fetch(struct guest *guest, gva_t va, struct mmu_fault *fault)
 {
     gpa_t gpa;
-    return mmu_fetch(guest->cpu, va, &gpa, fault);
+    unsigned flags;
+    return mmu_fetch(guest->cpu, va, &gpa, &flags, fault);
 }

@@ -153,6 +153,28 @@ Test(tlb, without_pge_nothing_is_global)
     cr_expect_not(hits_read(0x1000));
 }
 
+Test(tlb, global_fetches_have_an_epoch_of_their_own)
+{
+    struct mmu_fault fault;
+    struct cpu *cpu = guest.cpu;
+    guest_map(&guest, 1, 0x9000 | P | RW | G);
+    guest_map(&guest, 2, 0x9000 | P | RW);
+    cr_assert_eq(guest_fetch(&guest, 0x1000, &fault), MMU_OK);
+    cr_assert_eq(guest_fetch(&guest, 0x2000, &fault), MMU_OK);
+    uint32_t epoch = cpu->global_epoch, space = cpu->space_epoch;
+    mmu_invlpg(cpu, 0x1000);
+    cr_expect_neq(cpu->global_epoch, epoch);
+    cr_expect_eq(cpu->space_epoch, space);
+    epoch = cpu->global_epoch;
+    mmu_invlpg(cpu, 0x2000);
+    mmu_switch_space(cpu, false);
+    cr_expect_eq(cpu->global_epoch, epoch);
+    cr_expect_neq(cpu->space_epoch, space);
+    mmu_flush_all(cpu);
+    cr_expect_neq(cpu->global_epoch, epoch);
+    cr_expect_neq(cpu->global_epoch, cpu->space_epoch);
+}
+
 static void switch_pcid(uint16_t pcid, bool keep)
 {
     guest.cpu->cr3 = PML4 | pcid;
@@ -210,6 +232,20 @@ Test(tlb, invlpg_reaches_global_pages_of_other_banks)
     switch_pcid(1, true);
     cr_expect_not(hits_read(0x1000));
     cr_expect(hits_read(0x2000), "not global, another PCID");
+}
+
+Test(tlb, invlpg_of_a_global_page_fetched_in_another_bank)
+{
+    struct mmu_fault fault;
+    guest.cpu->cr4 |= CR4_PCIDE;
+    guest_map(&guest, 1, 0x9000 | P | RW | G);
+    switch_pcid(1, false);
+    cr_assert_eq(guest_fetch(&guest, 0x1000, &fault), MMU_OK);
+    uint32_t epoch = guest.cpu->global_epoch;
+    switch_pcid(2, false);
+    cr_expect_eq(guest.cpu->global_epoch, epoch);
+    mmu_invlpg(guest.cpu, 0x1000);
+    cr_expect_neq(guest.cpu->global_epoch, epoch);
 }
 
 Test(tlb, invlpg_drops_every_fragment)

@@ -107,9 +107,10 @@ static void emit_enter(struct assembler *a)
     asm_l(a, 0xff, 4, rm_reg(HOST_T0)); /* JMP */
 }
 
-/* RAX is what to return. */
-static void leave(struct assembler *a)
+/* RAX is the link. */
+static void leave(struct assembler *a, enum jit_exit exit)
 {
+    asm_mov_imm32(a, HOST_RDX, exit);
     to_stack(a);
     adjust_rsp(a, 8);
     for (unsigned i = ARRAY_SIZE(saved); i-- > 0;)
@@ -122,8 +123,7 @@ static void leave_at_next(struct assembler *a)
 {
     asm_load(a, HOST_RAX, RM_FIELD(next_rip));
     asm_store(a, RM_FIELD(rip), HOST_RAX);
-    asm_l(a, 0x31, HOST_RAX, rm_reg(HOST_RAX));
-    leave(a);
+    leave(a, JIT_EXIT_HANDLER);
 }
 
 /* After a handler that wants to leave: C decides whether translated code can go on at next_rip
@@ -233,8 +233,7 @@ static void emit_miss(struct assembler *a)
     asm_l(a, ASM_STORE, HOST_T1, RM_FIELD(branch));
     spill(a);
     status_to_rflags(a);
-    asm_l(a, 0x31, HOST_RAX, rm_reg(HOST_RAX));
-    leave(a);
+    leave(a, JIT_EXIT_MISS);
 }
 
 static void emit_leave_at(struct assembler *a)
@@ -243,8 +242,7 @@ static void emit_leave_at(struct assembler *a)
     asm_q(a, 0x03, HOST_T0, RM_FIELD(code_page));
     asm_store(a, RM_FIELD(rip), HOST_T0);
     status_to_rflags(a);
-    asm_l(a, 0x31, HOST_RAX, rm_reg(HOST_RAX));
-    leave(a);
+    leave(a, JIT_EXIT_REQUEST);
 }
 
 /* T0 is the link's offset in the records. */
@@ -254,7 +252,7 @@ static void emit_leave_link(struct cpu *cpu, struct assembler *a)
     status_to_rflags(a);
     asm_mov_imm64(a, HOST_RAX, (uintptr_t)cpu->jit->records);
     asm_q(a, 0x01, HOST_T0, rm_reg(HOST_RAX));
-    leave(a);
+    leave(a, JIT_EXIT_LINK);
 }
 
 void jit_emit_thunks(struct cpu *cpu)
@@ -263,7 +261,7 @@ void jit_emit_thunks(struct cpu *cpu)
     struct jit_thunks *thunks = &jit->thunks;
     struct assembler assembler = {jit->mem.write}, *a = &assembler;
 #define HERE ((const uint8_t *)(a->p + jit->to_exec))
-    thunks->enter = (struct jit_link * (*)(struct cpu *, const uint8_t *))(uintptr_t)HERE;
+    thunks->enter = (struct jit_left(*)(struct cpu *, const uint8_t *))(uintptr_t)HERE;
     emit_enter(a);
     thunks->lookup = HERE;
     const uint8_t *lookup = a->p;
@@ -291,15 +289,15 @@ void jit_emit_thunks(struct cpu *cpu)
 }
 
 /* Checks the jump entry, which T2 points to, and whether requests are pending. */
-void jit_emit_indirect_entry(struct jit *jit, struct translation *target)
+void jit_emit_indirect_entry(struct jit *jit, struct translation *target, bool global)
 {
     struct assembler assembler = {jit->mem.write + jit->used}, *a = &assembler;
     const uint8_t *miss = jit->thunks.miss - jit->to_exec;
-    target->indirect = a->p;
+    target->indirect[global] = a->p;
     asm_q(a, 0x3b, HOST_T0, rm_base(HOST_T2, offsetof(struct jit_jump, va)));
     asm_patch(asm_jcc(a, 5), miss);
     asm_load(a, HOST_T2, rm_base(HOST_T2, offsetof(struct jit_jump, context)));
-    asm_q(a, 0x3b, HOST_T2, RM_FIELD(context));
+    asm_q(a, 0x3b, HOST_T2, global ? RM_FIELD(requests) : RM_FIELD(context));
     asm_patch(asm_jcc(a, 5), miss);
     asm_lea(a, true, HOST_T0, HOST_T0, DEC_NO_REG, 1, -(int32_t)target->offset);
     asm_store(a, RM_FIELD(code_page), HOST_T0);
