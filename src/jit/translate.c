@@ -89,13 +89,25 @@ static bool ends(const struct interp_insn *in)
     return !in->insn.op || dec_info(in->insn.op)->attributes & (DEC_ATTR_END | DEC_ATTR_BRANCH);
 }
 
+static bool emit_native(struct emitter *e, const struct interp_insn *in, bool last)
+{
+    if (!last)
+        return emit_integer(e, in) || emit_system(e, in);
+    if (emit_branch(e, in))
+        return true;
+    if (!emit_system(e, in))
+        return false;
+    emit_goto(e, in->offset + in->insn.length);
+    return true;
+}
+
 static void emit_insn(struct emitter *e, const struct interp_insn *in)
 {
     bool last = is_last(e->block, e->index) && ends(in);
     bool native = jit_has(e->jit, JIT_NATIVE);
     bool raises = in->handler == interp_raise_ud || in->handler == interp_raise_nm;
     unsigned first_slow = e->slow_count;
-    if (!native || raises || !(last ? emit_branch(e, in) : emit_integer(e, in))) {
+    if (!native || raises || !emit_native(e, in, last)) {
         emit_handler(e, in, last);
         return;
     }

@@ -135,6 +135,9 @@ void emit_encoded(struct emitter *e, const struct dec_insn *insn, const struct e
 /* BMI1 and BMI2: VEX encodings on general registers. As emit_integer(). */
 bool emit_vex_integer(struct emitter *e, const struct interp_insn *in);
 
+/* System instructions; at the block's end the caller goes on to the next one. As emit_integer(). */
+bool emit_system(struct emitter *e, const struct interp_insn *in);
+
 /* The size of a push or pop that is emitted: the stack's own width; 0: it is not emitted. And the
  * move of RSP that belongs to it. */
 unsigned emit_stack_size(const struct emitter *e, const struct dec_insn *insn);
