@@ -70,6 +70,14 @@ static struct block **block_bucket(struct blocks *blocks, gpa_t gpa, uint32_t mo
     return &blocks->buckets[hash >> 48 & (BUCKETS - 1)];
 }
 
+bool blocks_begin_at(struct blocks *blocks, gpa_t gpa, uint32_t mode)
+{
+    const struct block *block = *block_bucket(blocks, gpa, mode);
+    while (block && (block->gpa != gpa || block->mode != mode))
+        block = block->next_in_bucket;
+    return block;
+}
+
 static struct code_page **page_bucket(struct blocks *blocks, gpa_t page)
 {
     return &blocks->pages[page >> PAGE_SHIFT & (PAGE_BUCKETS - 1)];

@@ -1,7 +1,8 @@
 /* Decoded blocks: how they are built, found and dropped. Private to the interpreter.
  *
  * A block is a run of instructions within one guest-physical page, decoded for one mode word; an
- * instruction that crosses a page is a block of its own, keyed by both pages. Blocks lie in an
+ * instruction that crosses a page is a block of its own, keyed by both pages. It goes on after a
+ * conditional jump, which leaves it where it is taken: one entry, several exits. Blocks lie in an
  * arena that only grows; when it is full everything goes. A dropped block keeps its memory until
  * then, marked dead, so that who holds a pointer to it can tell.
  *
@@ -16,6 +17,7 @@
 #include <pthread.h>
 
 #define BLOCK_MAX_INSNS 64
+#define BLOCK_MAX_EXITS 8     /* conditional jumps in a block's middle */
 #define BLOCK_DEAD UINT32_MAX /* no mode word */
 #define BLOCK_LARGE BIT(31)   /* beside the mode word: fetched through a page of 2 MiB or more */
 #define BLOCK_LARGE_SIZE (2u << 20)
@@ -107,6 +109,9 @@ static inline uint8_t *blocks_rewrites(struct blocks *blocks, gpa_t gpa)
 {
     return &blocks->rewrites[(gpa ^ gpa >> PAGE_SHIFT) & (REWRITE_COUNTS - 1)];
 }
+
+/* Whether a block of this mode begins at gpa. */
+bool blocks_begin_at(struct blocks *blocks, gpa_t gpa, uint32_t mode);
 
 /* The arena: blocks_top() is where block_build() writes, blocks_keep() keeps what it wrote. */
 static inline struct block *blocks_top(struct blocks *blocks)

@@ -52,7 +52,7 @@ static enum added add_insn(struct cpu *cpu, struct block *block, enum dec_status
     block->length += in->insn.length;
     cpu->stats.instructions_decoded++;
     bool last = dec_info(in->insn.op)->attributes & (DEC_ATTR_END | DEC_ATTR_BRANCH);
-    return last ? ADDED_LAST : ADDED;
+    return last && in->insn.op != DEC_OP_JCC ? ADDED_LAST : ADDED;
 }
 
 static struct block *start_block(struct cpu *cpu, struct blocks *blocks, struct block *block,
@@ -123,8 +123,13 @@ struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_
     unsigned room = PAGE_SIZE - (unsigned)(gpa & ~PAGE_MASK);
     struct block *block = start_block(cpu, blocks, blocks_top(blocks), gpa, mode);
     enum added added = ADDED;
+    unsigned exits = 0;
     while (added == ADDED && block->count < BLOCK_MAX_INSNS && block->length < room) {
         unsigned offset = block->length;
+        bool after_exit = block->count && block->insn[block->count - 1].insn.op == DEC_OP_JCC;
+        if (after_exit &&
+            (exits++ == BLOCK_MAX_EXITS || blocks_begin_at(blocks, gpa + offset, block->mode)))
+            break;
         unsigned size = min_unsigned(room - offset, DEC_MAX_LENGTH);
         blocks_mark(cpu, gpa + offset, size);
         enum dec_status status = dec_decode(code + offset, size, mode_code(block->mode),

@@ -125,7 +125,7 @@ static inline struct block *next_block(struct cpu *cpu)
     return block;
 }
 
-/* Only the last instruction of a block, and one that sets leave, may write next_rip. */
+/* Only jumps and what sets leave may write next_rip. */
 static void run_block(struct cpu *cpu, const struct block *block)
 {
     const struct interp_insn *in = block->insn;
@@ -137,7 +137,7 @@ static void run_block(struct cpu *cpu, const struct block *block)
         cpu->next_rip = rip;
         in->handler(cpu, in);
         in++;
-        if (in == end || UNLIKELY(cpu->leave))
+        if (in == end || cpu->next_rip != rip || UNLIKELY(cpu->leave))
             break;
         cpu->rip = rip;
     }

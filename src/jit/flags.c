@@ -121,6 +121,8 @@ void find_live_flags(struct emitter *e)
     e->live[e->block->count] = live;
     for (unsigned i = e->block->count; i-- > 0;) {
         const struct dec_insn *insn = &e->block->insn[i].insn;
+        if (insn->op == DEC_OP_JCC && i + 1 < e->block->count)
+            live |= live_at(e, target_of(&e->block->insn[i]));
         live = (live & ~flags_written(insn)) | insn_flags_read(insn);
         e->live[i] = live;
     }

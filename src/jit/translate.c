@@ -86,7 +86,8 @@ static bool is_last(const struct block *block, unsigned i)
 /* Whether control does not reach the next instruction in order, or not with this block's key. */
 static bool ends(const struct interp_insn *in)
 {
-    return !in->insn.op || dec_info(in->insn.op)->attributes & (DEC_ATTR_END | DEC_ATTR_BRANCH);
+    return !in->insn.operand_size ||
+           dec_info(in->insn.op)->attributes & (DEC_ATTR_END | DEC_ATTR_BRANCH);
 }
 
 static bool emit_native(struct emitter *e, const struct interp_insn *in, bool last)
@@ -101,15 +102,19 @@ static bool emit_native(struct emitter *e, const struct interp_insn *in, bool la
     return true;
 }
 
-static void emit_insn(struct emitter *e, const struct interp_insn *in)
+/* False: control does not get beyond the instruction. */
+static bool emit_insn(struct emitter *e, const struct interp_insn *in)
 {
-    bool last = is_last(e->block, e->index) && ends(in);
+    bool in_middle = !is_last(e->block, e->index);
+    bool last = in_middle ? in->insn.op == DEC_OP_JCC : ends(in);
     bool native = jit_has(e->jit, JIT_NATIVE);
     bool raises = in->handler == interp_raise_ud || in->handler == interp_raise_nm;
     unsigned first_slow = e->slow_count;
+    if (native && last && in_middle && emit_side_exit(e, in))
+        return true;
     if (!native || raises || !emit_native(e, in, last)) {
         emit_handler(e, in, last);
-        return;
+        return !last;
     }
     for (unsigned i = first_slow; i < e->slow_count; i++) {
         struct slow_path *slow = &e->slow[i];
@@ -119,6 +124,7 @@ static void emit_insn(struct emitter *e, const struct interp_insn *in)
         slow->status_out = live_after(e);
         slow->host_out = slow->status_out && e->in_host;
     }
+    return !last;
 }
 
 static void emit_body(struct emitter *e)
@@ -130,12 +136,12 @@ static void emit_body(struct emitter *e)
     emit_poll(e);
     e->translation->entry = e->a.p;
     e->in_host = true;
-    for (; e->index < block->count; e->index++)
-        emit_insn(e, &block->insn[e->index]);
-    if (!ends(&block->insn[block->count - 1])) {
-        e->index = block->count;
+    bool goes_on = true;
+    for (; goes_on && e->index < block->count; e->index++)
+        goes_on = emit_insn(e, &block->insn[e->index]);
+    if (goes_on)
         emit_goto(e, e->translation->offset + block->length);
-    }
+    emit_side_exits(e);
     emit_slow_paths(e);
 }
 

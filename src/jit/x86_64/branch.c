@@ -18,13 +18,15 @@ static bool is_in_page(const struct emitter *e, int64_t offset)
     return offset >= 0 && offset < PAGE_SIZE && e->block->second == BLOCK_ONE_PAGE;
 }
 
-static struct jit_link *new_link(struct emitter *e, uint8_t *site, int64_t offset)
+/* A jump from instruction `from`. */
+static struct jit_link *new_link(struct emitter *e, uint8_t *site, const struct interp_insn *from,
+                                 int64_t offset)
 {
     struct jit_link *link = jit_record(e->jit, sizeof(*link));
     *link = (struct jit_link){
         .site = site,
         .offset = (uint16_t)offset,
-        .backward = offset <= e->block->insn[e->block->count - 1].offset,
+        .backward = offset <= from->offset,
     };
     return link;
 }
@@ -58,31 +60,50 @@ void emit_goto(struct emitter *e, int64_t offset)
     }
     if (live_at(e, offset))
         need_host_flags(e);
-    emit_unlinked(e, new_link(e, asm_jmp(&e->a), offset));
+    const struct interp_insn *last = &e->block->insn[e->block->count - 1];
+    emit_unlinked(e, new_link(e, asm_jmp(&e->a), last, offset));
 }
 
-/* The offset of a relative branch's target from the page's start. */
-static int64_t target_of(const struct interp_insn *in)
+/* 16-bit operands cut RIP to 16 bits. */
+static bool is_whole(const struct emitter *e, const struct interp_insn *in)
 {
-    return in->offset + in->insn.length + (int64_t)in->insn.imm;
+    return mode_code(e->block->mode) == DEC_MODE_64 || in->insn.operand_size == 4;
+}
+
+bool emit_side_exit(struct emitter *e, const struct interp_insn *in)
+{
+    if (!is_whole(e, in))
+        return false;
+    need_host_flags(e);
+    e->exit[e->exit_count++] = (struct side_exit){
+        .from = asm_jcc(&e->a, in->insn.cond),
+        .in = in,
+        .in_status = e->in_status,
+    };
+    return true;
+}
+
+void emit_side_exits(struct emitter *e)
+{
+    for (unsigned i = 0; i < e->exit_count; i++) {
+        const struct side_exit *exit = &e->exit[i];
+        int64_t target = target_of(exit->in);
+        e->in_host = true;
+        e->in_status = exit->in_status;
+        if (is_in_page(e, target)) {
+            emit_unlinked(e, new_link(e, exit->from, exit->in, target));
+        } else {
+            asm_patch(exit->from, e->a.p);
+            emit_far_goto(e, target);
+        }
+    }
 }
 
 static bool emit_jcc(struct emitter *e, const struct interp_insn *in)
 {
-    int64_t target = target_of(in);
-    need_host_flags(e);
-    uint8_t *taken = asm_jcc(&e->a, in->insn.cond);
-    struct jit_link *link = is_in_page(e, target) ? new_link(e, taken, target) : NULL;
-    bool in_status = e->in_status;
+    if (!emit_side_exit(e, in))
+        return false;
     emit_goto(e, in->offset + in->insn.length);
-    e->in_host = true;
-    e->in_status = in_status;
-    if (link) {
-        emit_unlinked(e, link);
-    } else {
-        asm_patch(taken, e->a.p);
-        emit_far_goto(e, target);
-    }
     return true;
 }
 
@@ -168,8 +189,7 @@ static bool emit_ret(struct emitter *e, const struct interp_insn *in)
 
 bool emit_branch(struct emitter *e, const struct interp_insn *in)
 {
-    bool whole = mode_code(e->block->mode) == DEC_MODE_64 || in->insn.operand_size == 4;
-    if (!whole)
+    if (!is_whole(e, in))
         return false;
     switch (in->insn.op) {
     case DEC_OP_JMP:

@@ -17,6 +17,13 @@ struct slow_path {
 
 #define SLOW_MAX 3 /* an instruction */
 
+/* A conditional jump in the block's middle. The guest's flags are in the host's where it leaves. */
+struct side_exit {
+    uint8_t *from; /* the jump's rel32 */
+    const struct interp_insn *in;
+    bool in_status; /* and in cpu->status */
+};
+
 /* Live flags at a branch's target, once looked up. */
 struct target_flags {
     int64_t offset;
@@ -38,7 +45,9 @@ struct emitter {
 
     struct slow_path slow[SLOW_MAX * BLOCK_MAX_INSNS];
     unsigned slow_count;
-    struct target_flags target[2];
+    struct side_exit exit[BLOCK_MAX_EXITS + 1];
+    unsigned exit_count;
+    struct target_flags target[BLOCK_MAX_EXITS + 2];
     unsigned target_count;
 };
 
@@ -145,6 +154,17 @@ void emit_adjust_stack(struct emitter *e, unsigned size, int bytes);
 
 /* Emits the block's last instruction, if it is a branch, with all that leaves the block. */
 bool emit_branch(struct emitter *e, const struct interp_insn *in);
+
+/* A conditional jump that the block goes on after, false where only its handler can run it; and
+ * where such jumps lead, after the block. */
+bool emit_side_exit(struct emitter *e, const struct interp_insn *in);
+void emit_side_exits(struct emitter *e);
+
+/* The offset of a relative branch's target from the page's start. */
+static inline int64_t target_of(const struct interp_insn *in)
+{
+    return in->offset + in->insn.length + (int64_t)in->insn.imm;
+}
 
 /* Leaves the block for the instruction `offset` bytes from its page's start, anywhere. */
 void emit_goto(struct emitter *e, int64_t offset);
