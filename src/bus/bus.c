@@ -220,6 +220,17 @@ void bus_write(struct bus *bus, enum bus_space which, uint64_t address, uint64_t
     bus_unlock(bus);
 }
 
+bool bus_range_at(const struct bus *bus, enum bus_space which, unsigned index,
+                  struct bus_range *range)
+{
+    const struct space *space = &bus->spaces[which];
+    if (index >= space->count)
+        return false;
+    const struct range *found = &space->ranges[index];
+    *range = (struct bus_range){found->ops->name, found->base, found->size};
+    return true;
+}
+
 bool bus_is_mapped(struct bus *bus, enum bus_space which, uint64_t address)
 {
     bus_lock(bus);

@@ -42,6 +42,15 @@ uint64_t bus_read(struct bus *bus, enum bus_space space, uint64_t address, unsig
 void bus_write(struct bus *bus, enum bus_space space, uint64_t address, uint64_t value,
                unsigned size);
 
+/* The range number `index` of a space, in the order of addresses; false: there are not so many. Bus
+ * lock held, or before the vCPU starts. */
+struct bus_range {
+    const char *name;
+    uint64_t base, size;
+};
+bool bus_range_at(const struct bus *bus, enum bus_space space, unsigned index,
+                  struct bus_range *range);
+
 /* Whether anything is mapped there. */
 bool bus_is_mapped(struct bus *bus, enum bus_space space, uint64_t address);
 

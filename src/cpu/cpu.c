@@ -41,7 +41,7 @@ static void reset_common(struct cpu *cpu)
     cpu->msr.efer = 0;
     cpu->cpl = 0;
     cpu->halted = cpu->nmi_blocked = false;
-    cpu->smm = false;
+    smm_set(cpu, false);
     cpu->interrupt_shadow = SHADOW_NONE;
     breakpoints_take_hits(cpu);
     breakpoints_update(cpu);

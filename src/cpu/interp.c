@@ -31,12 +31,18 @@ static void code_written(void *opaque, gpa_t gpa, unsigned size)
     cpu_request(cpu, CPU_REQUEST_CODE);
 }
 
+static void memory_switched(void *opaque)
+{
+    cpu_request(opaque, CPU_REQUEST_MAP);
+}
+
 bool interp_init(struct cpu *cpu)
 {
     cpu->interp = calloc(1, sizeof(*cpu->interp));
     if (!cpu->interp || !blocks_init(&cpu->interp->blocks))
         return false;
     phys_set_code_listener(cpu->phys, code_written, cpu);
+    phys_set_switch_listener(cpu->phys, memory_switched, cpu);
     return true;
 }
 
@@ -45,6 +51,7 @@ void interp_free(struct cpu *cpu)
     if (!cpu->interp)
         return;
     phys_set_code_listener(cpu->phys, NULL, NULL);
+    phys_set_switch_listener(cpu->phys, NULL, NULL);
     blocks_free(&cpu->interp->blocks);
     free(cpu->interp);
     cpu->interp = NULL;
@@ -270,6 +277,10 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
     if (requests & CPU_REQUEST_CODE) {
         cpu_clear_request(cpu, CPU_REQUEST_CODE);
         blocks_drop_written(cpu, &cpu->interp->blocks);
+    }
+    if (requests & CPU_REQUEST_MAP) {
+        cpu_clear_request(cpu, CPU_REQUEST_MAP);
+        mmu_flush_all(cpu);
     }
     if (requests & CPU_REQUEST_A20) {
         cpu_clear_request(cpu, CPU_REQUEST_A20);

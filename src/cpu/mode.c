@@ -92,6 +92,8 @@ void cpu_update_mode(struct cpu *cpu)
         mode |= MODE_AC_CHECK;
     if (cpu->cr4 & CR4_FSGSBASE)
         mode |= MODE_FSGSBASE;
+    if (cpu->smm)
+        mode |= MODE_SMM;
     if (mode != cpu->mode)
         cpu->leave = 1;
     cpu->mode = mode;

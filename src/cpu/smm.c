@@ -108,13 +108,19 @@ static void enter_state(struct cpu *cpu)
     cpu->dr[7] = DR7_FIXED;
 }
 
+void smm_set(struct cpu *cpu, bool on)
+{
+    cpu->smm = on;
+    cpu->phys = phys_view(cpu->phys, on);
+}
+
 void smm_enter(struct cpu *cpu)
 {
     uint8_t map[MAP_SIZE] = {0};
+    smm_set(cpu, true);
     save_state(cpu, map);
     phys_write(cpu->phys, cpu->smbase + MAP_OFFSET, map, sizeof(map));
     TRACE(cpu->trace, TRACE_INTERRUPT, "SMI at %04x:%016lx", cpu->seg[SEG_CS].selector, cpu->rip);
-    cpu->smm = true;
     cpu->smm_nmi_blocked = cpu->nmi_blocked;
     cpu->nmi_blocked = true;
     cpu->halted = false;
@@ -191,7 +197,7 @@ void system_rsm(struct cpu *cpu, const struct interp_insn *in)
     load_state(cpu, map);
     if (!cpu_load_pdptes(cpu))
         cpu_shut_down(cpu);
-    cpu->smm = false;
+    smm_set(cpu, false);
     cpu->nmi_blocked = cpu->smm_nmi_blocked;
     breakpoints_update(cpu);
     mmu_flush_all(cpu);

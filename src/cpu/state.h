@@ -182,6 +182,7 @@ enum mode_bits {
     MODE_UMIP = 1 << 21,      /* CR4.UMIP and CPL above 0 */
     MODE_AC_CHECK = 1 << 22,  /* CR0.AM, RFLAGS.AC and CPL 3: alignment is checked */
     MODE_FSGSBASE = 1 << 23,
+    MODE_SMM = 1 << 24, /* other memory may be behind the same address */
 };
 
 /* Bits of cpu.requests: what the run loop looks at between blocks. */
@@ -196,6 +197,7 @@ enum cpu_request {
     CPU_REQUEST_COUNT = 1 << 7, /* cpu_run_for(): count the turns of the run loop */
     CPU_REQUEST_TRAP = 1 << 8,  /* a breakpoint on data or ports was hit: #DB */
     CPU_REQUEST_A20 = 1 << 9,   /* the A20M# pin has changed */
+    CPU_REQUEST_MAP = 1 << 10,  /* the memory map has changed: flush the TLB */
 };
 
 /* What an instruction holds off until the next one has been executed. */
@@ -291,7 +293,7 @@ struct cpu {
     /* What runs blocks; NULL: the interpreter. And the translator's, which it owns. */
     const struct cpu_engine *engine;
     struct jit *jit;
-    struct phys_map *phys; /* not owned, nor are the following */
+    struct phys_map *phys; /* as it is seen now, in SMM or not; not owned, nor are the following */
     struct bus *bus;
     struct clock *clock;
     struct intc intc;

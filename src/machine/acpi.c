@@ -217,6 +217,9 @@ static void put_madt(struct builder *builder, unsigned cpus)
     const struct acpi_madt_override overrides[] = {
         {2, sizeof(overrides[0]), 0, 0, 2, 0}, /* the PIT is wired to input 2 */
         {2, sizeof(overrides[0]), 0, BOARD_SCI_IRQ, BOARD_SCI_IRQ, MADT_LEVEL_HIGH},
+        {2, sizeof(overrides[0]), 0, 5, 5, MADT_LEVEL_HIGH}, /* the choices of PCI's links */
+        {2, sizeof(overrides[0]), 0, 10, 10, MADT_LEVEL_HIGH},
+        {2, sizeof(overrides[0]), 0, 11, 11, MADT_LEVEL_HIGH},
     };
     memcpy(table + size, overrides, sizeof(overrides));
     size += sizeof(overrides);

@@ -20,6 +20,7 @@
 #include "devices/timer/hpet.h"
 #include "devices/timer/i8254.h"
 #include "devices/timer/mc146818.h"
+#include "machine/chipset.h"
 #include "machine/memory_map.h"
 
 #include <stdlib.h>
@@ -41,6 +42,8 @@ enum a20_gate { A20_I8042, A20_PORT92, A20_GATES };
 
 struct board {
     struct board_config config;
+    struct chipset *chipset;
+    uint16_t isa_irqs, pci_irqs; /* who asserts which IRQ */
     struct apic_bus *apic_bus;
     struct lapic *lapic;
     uint64_t lapic_base; /* where its page is mapped; 0 while it is not */
@@ -65,12 +68,28 @@ struct board {
 /* --- Wires */
 
 /* An ISA interrupt goes to both interrupt controllers. */
-static void set_isa_irq(void *opaque, unsigned irq, bool level)
+static void update_irq(struct board *board, unsigned irq)
 {
-    struct board *board = opaque;
+    bool level = (board->isa_irqs | board->pci_irqs) >> irq & 1;
     TRACE(board->config.trace, TRACE_DEVICE, "IRQ %u is %s", irq, level ? "high" : "low");
     i8259_set_irq(board->pics, irq, level);
     ioapic_set_irq(board->ioapic, irq == BOARD_PIT_IRQ ? BOARD_PIT_IOAPIC_INPUT : irq, level);
+}
+
+static void set_isa_irq(void *opaque, unsigned irq, bool level)
+{
+    struct board *board = opaque;
+    uint16_t bit = (uint16_t)(1u << irq);
+    board->isa_irqs = level ? board->isa_irqs | bit : board->isa_irqs & ~bit;
+    update_irq(board, irq);
+}
+
+static void set_pci_irq(void *opaque, unsigned irq, bool level)
+{
+    struct board *board = opaque;
+    uint16_t bit = (uint16_t)(1u << irq);
+    board->pci_irqs = level ? board->pci_irqs | bit : board->pci_irqs & ~bit;
+    update_irq(board, irq);
 }
 
 static struct irq_line isa_irq(struct board *board, unsigned irq)
@@ -190,6 +209,7 @@ static bool create_timers(struct board *board)
         .bus = board->config.bus,
         .clock = clock,
         .sci = isa_irq(board, BOARD_SCI_IRQ),
+        .smi = board->config.smi,
         .power_off = power_off,
         .opaque = board,
     });
@@ -238,6 +258,23 @@ static bool create_serial(struct board *board)
     return board->com1;
 }
 
+static bool create_chipset(struct board *board, struct error *error)
+{
+    board->chipset = chipset_create(
+        &(struct chipset_config){
+            .bus = board->config.bus,
+            .phys = board->config.phys,
+            .windows = board->config.windows,
+            .apic_bus = board->apic_bus,
+            .pm = board->pm,
+            .reset_control = &board->reset_control,
+            .set_irq = set_pci_irq,
+            .opaque = board,
+        },
+        error);
+    return board->chipset;
+}
+
 static bool create_test_devices(struct board *board)
 {
     if (!board->config.events.debug_exit)
@@ -282,14 +319,12 @@ static bool map_devices(struct board *board, struct error *error)
         {BUS_PORT, I8254_PORT, 4, &i8254_ops, board->pit},
         {BUS_PORT, I8254_SPEAKER_PORT, 1, &i8254_speaker_ops, board->pit},
         {BUS_PORT, MC146818_PORT, 2, &mc146818_ops, board->rtc},
-        {BUS_PORT, ACPI_PM_PORT, ACPI_PM_PORTS, &acpi_pm_ops, board->pm},
         {BUS_PORT, ACPI_GPE0_PORT, ACPI_GPE0_PORTS, &acpi_gpe_ops, board->pm},
         {BUS_PORT, ACPI_SMI_PORT, 2, &acpi_smi_ops, board->pm},
         {BUS_PORT, PORT_I8042_DATA, 1, &i8042_data_ops, board->i8042},
         {BUS_PORT, PORT_I8042_COMMAND, 1, &i8042_command_ops, board->i8042},
         {BUS_PORT, FPU_ERROR_PORT, 1, &fpu_error_ops, &board->fpu_error},
         {BUS_PORT, PORT_PORT92, 1, &port92_ops, &board->port92},
-        {BUS_PORT, BOARD_RESET_PORT, 1, &reset_control_ops, &board->reset_control},
         {BUS_PORT, PORT_COM1, 8, &uart16550_ops, board->com1},
         {BUS_PORT, PORT_DEBUGCON, 1, &debugcon_ops, board->config.debugcon},
         {BUS_PORT, PORT_DEBUG_EXIT, 4, &debug_exit_ops, board->testdev ? &board->debug_exit : NULL},
@@ -332,7 +367,7 @@ struct board *board_create(const struct board_config *config, struct error *erro
     if (!create_interrupt_controllers(board) || !create_timers(board) || !create_input(board) ||
         !create_serial(board) || !create_test_devices(board)) {
         error_format(error, "no memory for the guest's devices");
-    } else if (map_devices(board, error)) {
+    } else if (create_chipset(board, error) && map_devices(board, error)) {
         set_cmos_memory(board);
         return board;
     }
@@ -342,6 +377,8 @@ struct board *board_create(const struct board_config *config, struct error *erro
 
 void board_destroy(struct board *board)
 {
+    if (board->chipset)
+        chipset_destroy(board->chipset);
     if (board->testdev)
         pc_testdev_destroy(board->testdev);
     if (board->com1)
@@ -376,11 +413,10 @@ void board_reset(struct board *board)
     i8259_reset(board->pics);
     ioapic_reset(board->ioapic);
     lapic_reset(board->lapic);
-    lapic_enter_virtual_wire(board->lapic); /* direct boot has no firmware that would do it */
     i8254_reset(board->pit);
     hpet_reset(board->hpet);
     mc146818_reset(board->rtc);
-    acpi_pm_reset(board->pm);
+    chipset_reset(board->chipset);
     uart16550_reset(board->com1);
     ps2_keyboard_reset(board->keyboard);
     ps2_mouse_reset(board->mouse);
@@ -390,6 +426,19 @@ void board_reset(struct board *board)
     reset_control_reset(&board->reset_control);
     if (board->testdev)
         pc_testdev_reset(board->testdev);
+}
+
+void board_enter_after_firmware(struct board *board)
+{
+    lapic_enter_virtual_wire(board->lapic);
+    chipset_enter_after_firmware(board->chipset);
+    i8259_elcr_ops.write(board->pics, 0, (uint8_t)CHIPSET_PCI_IRQS, 1);
+    i8259_elcr_ops.write(board->pics, 1, CHIPSET_PCI_IRQS >> 8, 1);
+}
+
+struct pci_bus *board_pci_bus(struct board *board)
+{
+    return chipset_pci_bus(board->chipset);
 }
 
 struct irq_line board_ferr(struct board *board)

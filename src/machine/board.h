@@ -25,6 +25,9 @@ enum {
 struct board;
 struct bus;
 struct chardev;
+struct memory_windows;
+struct pci_bus;
+struct phys_map;
 struct trace;
 
 /* Called on the vCPU's thread, or the loop's, with the bus lock held. */
@@ -40,14 +43,16 @@ struct board_events {
 struct board_config {
     struct bus *bus;
     struct clock *clock;
-    uint64_t memory;                /* bytes of RAM, for the CMOS */
-    unsigned physical_bits;         /* of the CPU */
-    struct chardev *serial;         /* COM1; NULL: nothing is plugged in */
-    struct chardev *debugcon;       /* NULL: no debug console */
-    struct irq_line intr;           /* to the CPU: a level */
-    struct irq_line nmi, smi, init; /* to the CPU: pulses */
-    struct irq_line ignne;          /* to the CPU: high where it is to ignore x87 exceptions */
-    struct irq_line a20;            /* to the CPU: high while address line 20 is not masked */
+    struct phys_map *phys;                /* has the RAM */
+    const struct memory_windows *windows; /* of it */
+    uint64_t memory;                      /* bytes of RAM, for the CMOS */
+    unsigned physical_bits;               /* of the CPU */
+    struct chardev *serial;               /* COM1; NULL: nothing is plugged in */
+    struct chardev *debugcon;             /* NULL: no debug console */
+    struct irq_line intr;                 /* to the CPU: a level */
+    struct irq_line nmi, smi, init;       /* to the CPU: pulses */
+    struct irq_line ignne; /* to the CPU: high where it is to ignore x87 exceptions */
+    struct irq_line a20;   /* to the CPU: high while address line 20 is not masked */
     struct board_events events;
     struct trace *trace; /* interrupt lines and events */
 };
@@ -58,6 +63,12 @@ void board_destroy(struct board *board);
 
 /* The state after power-up; the bus lock is held. */
 void board_reset(struct board *board);
+
+/* After a reset: what firmware would leave behind, for guests that boot without. */
+void board_enter_after_firmware(struct board *board);
+
+/* Where devices are plugged in. */
+struct pci_bus *board_pci_bus(struct board *board);
 
 /* Where the CPU's FERR# leads. */
 struct irq_line board_ferr(struct board *board);

@@ -18,8 +18,27 @@ unsigned memory_map_e820(uint64_t memory, struct e820_entry map[E820_MAX])
 bool memory_map_add_ram(struct phys_map *phys, uint64_t memory, struct error *error)
 {
     uint64_t low = memory_map_low(memory);
-    if (!phys_add_ram(phys, 0, VGA_BASE, error) ||
-        !phys_add_ram(phys, ACPI_BASE, low - ACPI_BASE, error))
+    if (!phys_add_ram(phys, HIGH_BASE, low - HIGH_BASE, error) ||
+        !phys_add_ram(phys, 0, VGA_BASE, error))
         return false;
     return memory == low || phys_add_ram(phys, HIGH_RAM_BASE, memory - low, error);
+}
+
+bool memory_map_add_windows(struct phys_map *phys, const struct file_data *firmware,
+                            struct memory_windows *windows, struct error *error)
+{
+    /* Where byte 0 of the first MiB would be in the firmware. */
+    const uint8_t *shadow = firmware ? firmware->bytes + firmware->size - HIGH_BASE : NULL;
+    gpa_t lowest = HIGH_BASE - (firmware ? firmware->size : 0);
+    if (lowest < BIOS_SHADOW_BASE)
+        lowest = BIOS_SHADOW_BASE;
+    for (unsigned i = 0; i < I440FX_SEGMENTS; i++) {
+        gpa_t base = i440fx_segment_base(i);
+        windows->segment[i] = phys_add_window(phys, base, i440fx_segment_size(i),
+                                              base >= lowest ? shadow + base : NULL, error);
+        if (!windows->segment[i])
+            return false;
+    }
+    windows->smram = phys_add_window(phys, VGA_BASE, VGA_LIMIT - VGA_BASE, NULL, error);
+    return windows->smram;
 }

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 #include "base/types.h"
+#include "devices/pci/i440fx.h"
+#include "host/file.h"
 
 #define KIB 1024ull
 #define MIB (1024 * KIB)
@@ -21,6 +23,9 @@
 #define VGA_BASE 0xa0000ull
 #define ACPI_BASE 0xe0000ull /* RSDP and tables; reserved in the e820 map */
 #define ACPI_LIMIT 0x100000ull
+#define VGA_LIMIT 0xc0000ull
+#define BIOS_SHADOW_BASE 0xe0000ull /* the firmware's last 128 KiB, while RAM does not hide it */
+#define BIOS_SHADOW_SIZE (HIGH_BASE - BIOS_SHADOW_BASE)
 #define HIGH_BASE (1 * MIB)
 
 #define LOW_RAM_LIMIT (3 * GIB) /* RAM beyond it goes on at 4 GiB */
@@ -48,7 +53,19 @@ static inline uint64_t memory_map_low(uint64_t memory)
 }
 
 struct phys_map;
-/* Adds the guest's RAM to the map. */
+struct phys_window;
+
+/* Adds the guest's RAM to the map, but for that from VGA_BASE to HIGH_BASE. */
 bool memory_map_add_ram(struct phys_map *phys, uint64_t memory, struct error *error);
+
+/* The RAM from VGA_BASE to HIGH_BASE, hidden at first; the segments are the host bridge's. */
+struct memory_windows {
+    struct phys_window *smram, *segment[I440FX_SEGMENTS];
+};
+
+/* firmware, or NULL, is what ends at 4 GiB and, its last BIOS_SHADOW_SIZE bytes, at HIGH_BASE; of
+ * whole 64 KiB. */
+bool memory_map_add_windows(struct phys_map *phys, const struct file_data *firmware,
+                            struct memory_windows *windows, struct error *error);
 
 #endif

@@ -29,6 +29,7 @@ struct vm {
     struct bus *bus;
     struct clock *clock;
     struct phys_map *phys;
+    struct memory_windows windows;
     struct loop *loop; /* not owned */
     struct chardev *serial, *debugcon;
     struct cpu *cpu;
@@ -148,6 +149,9 @@ static bool load_guest(struct vm *vm, struct error *error)
     };
     struct acpi_config acpi = {.cpus = 1};
     struct boot_entry entry;
+    bus_lock(vm->bus);
+    board_enter_after_firmware(vm->board);
+    bus_unlock(vm->bus);
     if (!acpi_write_tables(vm->phys, &acpi, &boot.rsdp, error) ||
         !boot_load(vm->phys, &boot, &entry, error))
         return false;
@@ -276,6 +280,8 @@ static bool create_board(struct vm *vm, struct error *error)
     struct board_config config = {
         .bus = vm->bus,
         .clock = vm->clock,
+        .phys = vm->phys,
+        .windows = &vm->windows,
         .memory = vm->config.memory,
         .physical_bits = vm->model.physical_bits,
         .serial = vm->serial,
@@ -320,7 +326,8 @@ struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct e
     vm->loop = loop;
     vcpu_init(&vm->vcpu);
     if (create_host_side(vm, error) && memory_map_add_ram(vm->phys, config->memory, error) &&
-        create_board(vm, error) && create_cpu(vm, error)) {
+        memory_map_add_windows(vm->phys, NULL, &vm->windows, error) && create_board(vm, error) &&
+        create_cpu(vm, error)) {
         vcpu_attach(&vm->vcpu, vm->cpu);
         bus_lock(vm->bus);
         board_reset(vm->board);

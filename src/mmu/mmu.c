@@ -13,7 +13,8 @@ struct part {
     unsigned size;
     gpa_t gpa;
     uint8_t *host; /* of the first byte; NULL: a device or absent memory */
-    bool rom;      /* writes vanish */
+    bool rom;      /* writes vanish, or go to sink */
+    uint8_t *sink; /* of the first byte, or NULL */
     bool code;     /* the page holds decoded code */
 };
 
@@ -37,6 +38,7 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
     struct tlb_entry *entry = tlb_table_entry(&bank->table[view], part->va);
     uint64_t offset = part->va ^ (access == MMU_WRITE ? entry->write_tag : entry->read_tag);
     part->rom = part->code = false;
+    part->sink = NULL;
     if (offset < PAGE_SIZE) {
         part->host = entry->host + offset;
         part->gpa = (entry->gpa & PAGE_MASK) | offset;
@@ -57,6 +59,7 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
         return MMU_OK;
     part->host = region->host + (walk.gpa - region->base);
     part->rom = region->kind == PHYS_ROM;
+    part->sink = region->sink ? region->sink + (walk.gpa - region->base) : NULL;
     part->code = phys_region_has_code(region, walk.gpa);
     uint8_t *page = part->host - (part->va & ~PAGE_MASK);
     bool writable = walk.writable && !part->rom;
@@ -155,8 +158,11 @@ static void write_part(struct cpu *cpu, const struct part *part, const uint8_t *
         }
         return;
     }
-    if (part->rom)
+    if (part->rom) {
+        if (part->sink)
+            memcpy(part->sink, in, part->size);
         return;
+    }
     if (part->code && !memcmp(part->host, in, part->size))
         return; /* code stays what it is */
     memcpy(part->host, in, part->size);

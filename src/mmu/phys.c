@@ -6,15 +6,36 @@
 
 #include <stdlib.h>
 
-#define REGIONS_MAX 32
+#define REGIONS_MAX 16
+#define WINDOWS_MAX 16
+
+enum { VIEW_NORMAL, VIEW_SMM, VIEWS };
+
+/* The handle of one view. */
+struct phys_map {
+    struct phys_memory *memory;
+    unsigned view;
+};
+
+struct phys_window {
+    struct phys_region ram;           /* shown or not, it is where code is tracked */
+    struct phys_region region[VIEWS]; /* what is seen now */
+    uint8_t *rom;                     /* all ones where there is none */
+    bool on_bus;                      /* while the RAM is hidden */
+};
 
 /* A handful of regions, searched in the order they were added: the board adds RAM first. */
-struct phys_map {
+struct phys_memory {
+    struct phys_map map[VIEWS];
     struct bus *bus;
     phys_code_written_fn *code_written;
     void *opaque;
-    unsigned count;
+    phys_switched_fn *switched;
+    void *switched_opaque;
+    unsigned count, windows;
+    gpa_t windows_limit; /* all windows lie below */
     struct phys_region region[REGIONS_MAX];
+    struct phys_window window[WINDOWS_MAX];
 };
 
 static size_t marks_size(const struct phys_region *region)
@@ -29,65 +50,107 @@ static size_t pointers_size(const struct phys_region *region)
 
 struct phys_map *phys_create(struct bus *bus)
 {
-    struct phys_map *map = calloc(1, sizeof(*map));
-    if (map)
-        map->bus = bus;
-    return map;
+    struct phys_memory *memory = calloc(1, sizeof(*memory));
+    if (!memory)
+        return NULL;
+    memory->bus = bus;
+    for (unsigned view = 0; view < VIEWS; view++)
+        memory->map[view] = (struct phys_map){memory, view};
+    return &memory->map[VIEW_NORMAL];
+}
+
+struct phys_map *phys_view(struct phys_map *map, bool smm)
+{
+    return &map->memory->map[smm ? VIEW_SMM : VIEW_NORMAL];
+}
+
+static void free_region(struct phys_region *region)
+{
+    host_memory_unmap(region->host, region->size);
+    if (region->kind != PHYS_RAM)
+        return;
+    host_memory_unmap(region->code, marks_size(region));
+    host_memory_unmap(region->code_bytes, pointers_size(region));
+}
+
+static void free_window(struct phys_window *window)
+{
+    host_memory_unmap(window->rom, window->ram.size);
+    free_region(&window->ram);
 }
 
 void phys_destroy(struct phys_map *map)
 {
     if (!map)
         return;
-    for (unsigned i = 0; i < map->count; i++) {
-        struct phys_region *region = &map->region[i];
-        host_memory_unmap(region->host, region->size);
-        if (region->kind == PHYS_RAM) {
-            host_memory_unmap(region->code, marks_size(region));
-            host_memory_unmap(region->code_bytes, pointers_size(region));
-        }
-    }
-    free(map);
+    struct phys_memory *memory = map->memory;
+    for (unsigned i = 0; i < memory->count; i++)
+        free_region(&memory->region[i]);
+    for (unsigned i = 0; i < memory->windows; i++)
+        free_window(&memory->window[i]);
+    free(memory);
 }
 
-static bool check_region(struct phys_map *map, gpa_t base, uint64_t size, struct error *error)
+static bool overlaps(const struct phys_region *region, gpa_t base, uint64_t size,
+                     struct error *error)
+{
+    if (base >= region->base + region->size || region->base >= base + size)
+        return false;
+    error_format(error, "memory at 0x%llx of 0x%llx bytes overlaps that at 0x%llx",
+                 (unsigned long long)base, (unsigned long long)size,
+                 (unsigned long long)region->base);
+    return true;
+}
+
+static bool check_region(const struct phys_memory *memory, gpa_t base, uint64_t size,
+                         struct error *error)
 {
     if (!size || (base | size) & ~PAGE_MASK || base + size < base)
         return error_set(error, "memory at 0x%llx of 0x%llx bytes is not made of whole pages",
                          (unsigned long long)base, (unsigned long long)size);
-    for (unsigned i = 0; i < map->count; i++) {
-        const struct phys_region *other = &map->region[i];
-        if (base < other->base + other->size && other->base < base + size)
-            return error_set(error, "memory at 0x%llx of 0x%llx bytes overlaps that at 0x%llx",
-                             (unsigned long long)base, (unsigned long long)size,
-                             (unsigned long long)other->base);
+    for (unsigned i = 0; i < memory->count; i++) {
+        if (overlaps(&memory->region[i], base, size, error))
+            return false;
     }
-    if (map->count == REGIONS_MAX)
-        return error_set(error, "more than %d regions of memory", REGIONS_MAX);
+    for (unsigned i = 0; i < memory->windows; i++) {
+        if (overlaps(&memory->window[i].ram, base, size, error))
+            return false;
+    }
     return true;
+}
+
+/* False: the host has no memory for it. */
+static bool create_region(struct phys_region *region, enum phys_kind kind, gpa_t base,
+                          uint64_t size, struct error *error)
+{
+    *region = (struct phys_region){.kind = kind, .base = base, .size = size};
+    region->host = host_memory_map(size);
+    if (region->host && kind == PHYS_RAM) {
+        region->code = host_memory_map(marks_size(region));
+        region->code_bytes = host_memory_map(pointers_size(region));
+    }
+    if (region->host && (kind != PHYS_RAM || (region->code && region->code_bytes)))
+        return true;
+    free_region(region);
+    return error_set(error, "the host has no %llu MiB of memory for the guest: give it less",
+                     (unsigned long long)(size >> 20));
 }
 
 static struct phys_region *add_region(struct phys_map *map, enum phys_kind kind, gpa_t base,
                                       uint64_t size, struct error *error)
 {
-    if (!check_region(map, base, size, error))
+    struct phys_memory *memory = map->memory;
+    if (!check_region(memory, base, size, error))
         return NULL;
-    struct phys_region region = {.kind = kind, .base = base, .size = size};
-    region.host = host_memory_map(size);
-    if (region.host && kind == PHYS_RAM) {
-        region.code = host_memory_map(marks_size(&region));
-        region.code_bytes = host_memory_map(pointers_size(&region));
-    }
-    if (!region.host || (kind == PHYS_RAM && (!region.code || !region.code_bytes))) {
-        host_memory_unmap(region.host, size);
-        host_memory_unmap(region.code, marks_size(&region));
-        host_memory_unmap(region.code_bytes, pointers_size(&region));
-        error_set(error, "the host has no %llu MiB of memory for the guest: give it less",
-                  (unsigned long long)(size >> 20));
+    if (memory->count == REGIONS_MAX) {
+        error_format(error, "more than %d regions of memory", REGIONS_MAX);
         return NULL;
     }
-    map->region[map->count] = region;
-    return &map->region[map->count++];
+    struct phys_region *region = &memory->region[memory->count];
+    if (!create_region(region, kind, base, size, error))
+        return NULL;
+    memory->count++;
+    return region;
 }
 
 struct phys_region *phys_add_ram(struct phys_map *map, gpa_t base, uint64_t size,
@@ -110,12 +173,79 @@ struct phys_region *phys_add_rom(struct phys_map *map, gpa_t base, uint64_t size
     return region;
 }
 
+/* What a view of the window is when as much of its RAM is shown. */
+static void show(struct phys_window *window, unsigned view, unsigned shown)
+{
+    bool readable = shown & PHYS_READABLE, writable = shown & PHYS_WRITABLE;
+    struct phys_region region = {.base = window->ram.base, .size = window->ram.size};
+    if (readable && writable)
+        region = window->ram;
+    else if (readable || writable || !window->on_bus)
+        region.kind = PHYS_ROM;
+    if (region.kind == PHYS_ROM) {
+        region.host = readable ? window->ram.host : window->rom;
+        region.sink = writable ? window->ram.host : NULL;
+    }
+    window->region[view] = region;
+}
+
+struct phys_window *phys_add_window(struct phys_map *map, gpa_t base, uint64_t size,
+                                    const void *rom, struct error *error)
+{
+    struct phys_memory *memory = map->memory;
+    if (!check_region(memory, base, size, error))
+        return NULL;
+    if (memory->windows == WINDOWS_MAX) {
+        error_format(error, "more than %d windows of memory", WINDOWS_MAX);
+        return NULL;
+    }
+    struct phys_window *window = &memory->window[memory->windows];
+    if (!create_region(&window->ram, PHYS_RAM, base, size, error))
+        return NULL;
+    window->rom = host_memory_map(size);
+    if (!window->rom) {
+        free_region(&window->ram);
+        error_format(error, "the host has no memory for a window of the guest's");
+        return NULL;
+    }
+    window->on_bus = !rom;
+    if (rom)
+        memcpy(window->rom, rom, size);
+    else
+        memset(window->rom, 0xff, size);
+    for (unsigned view = 0; view < VIEWS; view++)
+        show(window, view, PHYS_HIDDEN);
+    memory->windows++;
+    if (base + size > memory->windows_limit)
+        memory->windows_limit = base + size;
+    return window;
+}
+
+void phys_switch_window(struct phys_map *map, struct phys_window *window, unsigned shown,
+                        unsigned shown_in_smm)
+{
+    struct phys_memory *memory = map->memory;
+    const struct phys_region *region = &window->ram;
+    show(window, VIEW_NORMAL, shown);
+    show(window, VIEW_SMM, shown_in_smm);
+    for (uint64_t at = 0; memory->code_written && at < region->size; at += PAGE_SIZE)
+        memory->code_written(memory->opaque, region->base + at, PAGE_SIZE);
+    if (memory->switched)
+        memory->switched(memory->switched_opaque);
+}
+
 struct phys_region *phys_find(struct phys_map *map, gpa_t gpa)
 {
-    for (unsigned i = 0; i < map->count; i++) {
-        struct phys_region *region = &map->region[i];
+    struct phys_memory *memory = map->memory;
+    for (unsigned i = 0; i < memory->count; i++) {
+        struct phys_region *region = &memory->region[i];
         if (gpa - region->base < region->size)
             return region;
+    }
+    for (unsigned i = 0; gpa < memory->windows_limit && i < memory->windows; i++) {
+        struct phys_region *region = &memory->window[i].region[map->view];
+        if (gpa - region->base < region->size)
+            return region->kind == PHYS_ABSENT ? NULL : region;
     }
     return NULL;
 }
@@ -160,6 +290,8 @@ bool phys_write(struct phys_map *map, gpa_t gpa, const void *data, uint64_t size
                 memcpy(out, in, chunk);
                 phys_code_written(map, gpa, (unsigned)chunk);
             }
+        } else if (region && region->sink) {
+            memcpy(region->sink + (gpa - region->base), in, chunk);
         }
         all &= region != NULL;
         gpa += chunk;
@@ -179,21 +311,33 @@ void *phys_ram_pointer(struct phys_map *map, gpa_t gpa, uint64_t size)
 
 uint64_t phys_mmio_read(struct phys_map *map, gpa_t gpa, unsigned size)
 {
-    return bus_read(map->bus, BUS_MMIO, gpa, size);
+    return bus_read(map->memory->bus, BUS_MMIO, gpa, size);
 }
 
 void phys_mmio_write(struct phys_map *map, gpa_t gpa, uint64_t value, unsigned size)
 {
-    bus_write(map->bus, BUS_MMIO, gpa, value, size);
+    bus_write(map->memory->bus, BUS_MMIO, gpa, value, size);
 }
 
-/* The bitmap of the page of gpa, or NULL where writes cannot hit code. */
+/* Where code at gpa is tracked, or NULL where writes cannot hit it. A window's is tracked whatever
+ * it shows, so that nothing stale comes back with its RAM. */
+static struct phys_region *tracking_region(struct phys_map *map, gpa_t gpa)
+{
+    struct phys_memory *memory = map->memory;
+    for (unsigned i = 0; gpa < memory->windows_limit && i < memory->windows; i++) {
+        struct phys_region *ram = &memory->window[i].ram;
+        if (gpa - ram->base < ram->size)
+            return ram;
+    }
+    struct phys_region *region = phys_find(map, gpa);
+    return region && region->code ? region : NULL;
+}
+
+/* The bitmap of the page of gpa, or NULL. */
 static uint64_t *code_bitmap(struct phys_map *map, gpa_t gpa)
 {
-    struct phys_region *region = phys_find(map, gpa);
-    if (!region || !region->code)
-        return NULL;
-    return &region->code[(gpa - region->base) >> PAGE_SHIFT];
+    struct phys_region *region = tracking_region(map, gpa);
+    return region ? &region->code[(gpa - region->base) >> PAGE_SHIFT] : NULL;
 }
 
 bool phys_mark_code(struct phys_map *map, gpa_t gpa, unsigned size)
@@ -225,15 +369,15 @@ bool phys_code_written(struct phys_map *map, gpa_t gpa, unsigned size)
     const uint64_t *bitmap = code_bitmap(map, gpa);
     if (!bitmap || !(__atomic_load_n(bitmap, __ATOMIC_RELAXED) & phys_granules(gpa, size)))
         return false;
-    if (map->code_written)
-        map->code_written(map->opaque, gpa, size);
+    if (map->memory->code_written)
+        map->memory->code_written(map->memory->opaque, gpa, size);
     return true;
 }
 
 void phys_set_code_bytes(struct phys_map *map, gpa_t page, const uint8_t *bytes)
 {
-    struct phys_region *region = phys_find(map, page);
-    if (region && region->code_bytes)
+    struct phys_region *region = tracking_region(map, page);
+    if (region)
         region->code_bytes[(page - region->base) >> PAGE_SHIFT] = bytes;
 }
 
@@ -265,6 +409,12 @@ bool phys_code_stored(struct phys_map *map, gpa_t gpa, unsigned size)
 
 void phys_set_code_listener(struct phys_map *map, phys_code_written_fn *fn, void *opaque)
 {
-    map->code_written = fn;
-    map->opaque = opaque;
+    map->memory->code_written = fn;
+    map->memory->opaque = opaque;
+}
+
+void phys_set_switch_listener(struct phys_map *map, phys_switched_fn *fn, void *opaque)
+{
+    map->memory->switched = fn;
+    map->memory->switched_opaque = opaque;
 }

@@ -1,13 +1,15 @@
 /* The guest-physical memory map: RAM, ROM and MMIO, and which pages hold decoded code.
  *
  * Built by the machine before the vCPU starts. RAM is anonymous memory with MADV_HUGEPAGE. Reads of
- * absent memory yield all ones, writes to it vanish. Lookup is thread-safe once built; dma_* may be
- * called on any thread that holds the bus lock. */
+ * absent memory yield all ones, writes to it vanish. A map has two views, which differ in windows
+ * only: what all see, and what a CPU in SMM sees. Lookup is for the vCPU's thread, which switches
+ * windows, and for those that hold the bus lock or the vCPU. */
 #ifndef DOPPEL_MMU_PHYS_H
 #define DOPPEL_MMU_PHYS_H
 
 #include "base/error.h"
 #include "base/types.h"
+#include "bus/dma.h"
 
 struct phys_map;
 struct bus;
@@ -23,6 +25,7 @@ struct phys_region {
      * its bytes that do, exactly, for the vCPU's: see phys_set_code_bytes(). */
     uint64_t *code;
     const uint8_t **code_bytes;
+    uint8_t *sink; /* ROM: the RAM that takes what is written, or NULL */
 };
 
 /* Called when bytes of decoded code have been overwritten, on the thread that wrote: the vCPU's, or
@@ -41,6 +44,23 @@ struct phys_region *phys_add_ram(struct phys_map *map, gpa_t base, uint64_t size
 struct phys_region *phys_add_rom(struct phys_map *map, gpa_t base, uint64_t size,
                                  const void *contents, size_t contents_size, struct error *error);
 
+/* The view, of the memory that a view shows, of a CPU in SMM or not; lives as long as the memory.
+ */
+struct phys_map *phys_view(struct phys_map *map, bool smm);
+
+/* A window: pages with RAM of their own that a chipset shows or hides while the guest runs. What is
+ * there while the RAM cannot be read is `rom` (size bytes, copied), or the bus where rom is NULL.
+ * RAM that takes writes but cannot be read leaves reads to the ROM; without one to all ones. At
+ * first it is hidden. NULL with *error set as for phys_add_ram(). */
+enum phys_shown { PHYS_HIDDEN, PHYS_READABLE = 1, PHYS_WRITABLE = 2 };
+struct phys_window;
+struct phys_window *phys_add_window(struct phys_map *map, gpa_t base, uint64_t size,
+                                    const void *rom, struct error *error);
+/* Shows as much of the RAM (bits of enum phys_shown) in both views, and tells the listeners.
+ * vCPU's thread, at the end of an instruction; or before it starts. */
+void phys_switch_window(struct phys_map *map, struct phys_window *window, unsigned shown,
+                        unsigned shown_in_smm);
+
 /* The RAM or ROM region that holds gpa, or NULL. */
 struct phys_region *phys_find(struct phys_map *map, gpa_t gpa);
 
@@ -52,6 +72,9 @@ bool phys_write(struct phys_map *map, gpa_t gpa, const void *data, uint64_t size
 /* size bytes at gpa as one host range inside RAM, or NULL: for loaders only, who come before code.
  */
 void *phys_ram_pointer(struct phys_map *map, gpa_t gpa, uint64_t size);
+
+/* The memory as devices reach it. */
+struct dma phys_dma(struct phys_map *map);
 
 /* A device access by the vCPU, size 1 to 8 (split as the device needs by the bus). */
 uint64_t phys_mmio_read(struct phys_map *map, gpa_t gpa, unsigned size);
@@ -79,6 +102,10 @@ void phys_set_code_bytes(struct phys_map *map, gpa_t page, const uint8_t *bytes)
 bool phys_is_beside_code(struct phys_map *map, gpa_t gpa, unsigned size);
 bool phys_code_stored(struct phys_map *map, gpa_t gpa, unsigned size);
 void phys_set_code_listener(struct phys_map *map, phys_code_written_fn *fn, void *opaque);
+
+/* Called when a window has been switched: translations to host memory are stale. */
+typedef void phys_switched_fn(void *opaque);
+void phys_set_switch_listener(struct phys_map *map, phys_switched_fn *fn, void *opaque);
 
 /* As phys_page_has_code(), for who has the region of gpa already. */
 static inline bool phys_region_has_code(const struct phys_region *region, gpa_t gpa)

@@ -66,6 +66,16 @@ static inline uint8_t in8(struct bus *bus, uint16_t port)
     return (uint8_t)bus_read(bus, BUS_PORT, port, 1);
 }
 
+static inline void out32(struct bus *bus, uint16_t port, uint32_t value)
+{
+    bus_write(bus, BUS_PORT, port, value, 4);
+}
+
+static inline uint32_t in32(struct bus *bus, uint16_t port)
+{
+    return (uint32_t)bus_read(bus, BUS_PORT, port, 4);
+}
+
 static inline void write32(struct bus *bus, uint64_t address, uint32_t value)
 {
     bus_write(bus, BUS_MMIO, address, value, 4);

@@ -13,7 +13,7 @@
 static struct bus *bus;
 static struct clock *clock;
 static struct acpi_pm *pm;
-static struct probe sci;
+static struct probe sci, smi;
 static unsigned power_offs;
 
 static void take_power_off(void *opaque)
@@ -26,12 +26,13 @@ static void create(bool timer_32bit)
 {
     bus = bus_create();
     clock = clock_create_manual();
-    sci = (struct probe){.clock = clock};
+    sci = smi = (struct probe){.clock = clock};
     power_offs = 0;
     pm = acpi_pm_create(&(struct acpi_pm_config){
         .bus = bus,
         .clock = clock,
         .sci = probe_line(&sci),
+        .smi = probe_line(&smi),
         .timer_32bit = timer_32bit,
         .power_off = take_power_off,
     });
@@ -186,4 +187,24 @@ Test(pm, reset)
     cr_expect(!sci.level);
     cr_expect_eq(in16(CONTROL), 0);
     cr_expect_eq(in16(ENABLE), 0);
+}
+
+Test(pm, commands_raise_smis_where_both_enables_are_set)
+{
+    const uint16_t global_control = ACPI_GLOBAL_CONTROL_PORT;
+    out8(bus, 0xb2, 0);
+    out32(bus, global_control, 1);
+    out8(bus, 0xb2, 0);
+    cr_expect_eq(smi.rises, 0);
+    acpi_pm_enable_smi(pm, true);
+    out8(bus, 0xb2, 0x55);
+    cr_expect_eq(smi.rises, 1);
+    out8(bus, 0xb3, 0x55);
+    cr_expect_eq(smi.rises, 1, "not the status port");
+    out32(bus, global_control, 0xfffffffe);
+    cr_expect_eq(in32(bus, global_control) & 1, 0);
+    out8(bus, 0xb2, 0);
+    cr_expect_eq(smi.rises, 1);
+    acpi_pm_reset(pm);
+    cr_expect_eq(in32(bus, global_control), 0);
 }

@@ -28,6 +28,7 @@ struct machine {
     struct bus *bus;
     struct clock *clock;
     struct phys_map *phys;
+    struct memory_windows windows;
     struct board *board;
     struct cpu *cpu;
     struct cpu_model model;
@@ -77,6 +78,7 @@ static void reset_machine(struct machine *machine)
 {
     bus_lock(machine->bus);
     board_reset(machine->board);
+    board_enter_after_firmware(machine->board);
     bus_unlock(machine->bus);
     cpu_reset(machine->cpu);
     machine->reset = false;
@@ -90,16 +92,20 @@ static void create(struct machine *machine)
     must(cpu_model_init(&machine->model, model, &error), &error);
     must((machine->bus = bus_create()) && (machine->clock = clock_create_manual()) &&
              (machine->phys = phys_create(machine->bus)) &&
-             memory_map_add_ram(machine->phys, GUEST_RAM, &error),
+             memory_map_add_ram(machine->phys, GUEST_RAM, &error) &&
+             memory_map_add_windows(machine->phys, NULL, &machine->windows, &error),
          &error);
     machine->trace = (struct trace){.out = stderr};
     const struct board_config board = {
         .bus = machine->bus,
         .clock = machine->clock,
+        .phys = machine->phys,
+        .windows = &machine->windows,
         .memory = GUEST_RAM,
         .physical_bits = machine->model.physical_bits,
         .intr = {set_pin, machine, CPU_REQUEST_INTR},
         .nmi = {set_pin, machine, CPU_REQUEST_NMI},
+        .smi = {set_pin, machine, CPU_REQUEST_SMI},
         .init = {set_pin, machine, CPU_REQUEST_INIT},
         .events = {request_reset, request_reset, debug_exit, tsc, machine},
         .trace = &machine->trace,

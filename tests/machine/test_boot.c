@@ -37,6 +37,7 @@ static void setup(struct fixture *f, const void *kernel, size_t size)
     *f = (struct fixture){.bus = bus_create()};
     f->phys = phys_create(f->bus);
     cr_assert(memory_map_add_ram(f->phys, MEMORY, &f->error));
+    cr_assert(phys_add_ram(f->phys, ACPI_BASE, ACPI_LIMIT - ACPI_BASE, &f->error));
     write_file(f->kernel, kernel, size);
     f->config = (struct boot_config){.kernel = f->kernel, .append = "", .memory = MEMORY};
 }

@@ -158,3 +158,70 @@ Test(phys, granules_of_a_whole_page)
     cr_expect_eq(phys_granules(0x503f, 2), 3);
     cr_expect_eq(phys_granules(0x5fff, 1), BIT(63));
 }
+
+static void switched(void *opaque)
+{
+    ++*(unsigned *)opaque;
+}
+
+static uint8_t byte_at(struct phys_map *view, gpa_t gpa)
+{
+    uint8_t byte;
+    phys_read(view, gpa, &byte, 1);
+    return byte;
+}
+
+static void write_byte(struct phys_map *view, gpa_t gpa, uint8_t byte)
+{
+    phys_write(view, gpa, &byte, 1);
+}
+
+Test(phys, window_over_a_rom)
+{
+    struct error error;
+    static uint8_t rom[0x1000] = {0x55};
+    struct phys_window *window = phys_add_window(map, 0xf000, sizeof(rom), rom, &error);
+    cr_assert(window);
+    cr_expect_not(phys_add_ram(map, 0xf000, 0x1000, &error), "windows are not overlapped");
+    cr_expect_eq(byte_at(map, 0xf000), 0x55);
+    write_byte(map, 0xf000, 1);
+    cr_expect_eq(byte_at(map, 0xf000), 0x55);
+
+    phys_switch_window(map, window, PHYS_WRITABLE, PHYS_WRITABLE);
+    write_byte(map, 0xf000, 2);
+    cr_expect_eq(byte_at(map, 0xf000), 0x55, "reads still come from the ROM");
+    phys_switch_window(map, window, PHYS_READABLE, PHYS_READABLE);
+    cr_expect_eq(byte_at(map, 0xf000), 2);
+    write_byte(map, 0xf000, 3);
+    cr_expect_eq(byte_at(map, 0xf000), 2);
+    phys_switch_window(map, window, PHYS_READABLE | PHYS_WRITABLE, PHYS_HIDDEN);
+    write_byte(map, 0xf000, 4);
+    cr_expect_eq(byte_at(map, 0xf000), 4);
+    cr_expect_eq(byte_at(phys_view(map, true), 0xf000), 0x55);
+}
+
+Test(phys, window_over_the_bus)
+{
+    struct error error;
+    unsigned switches = 0;
+    struct phys_window *window = phys_add_window(map, 0xa000, 0x2000, NULL, &error);
+    cr_assert(window);
+    cr_assert_eq(phys_view(phys_view(map, true), false), map);
+    phys_set_code_listener(map, listener, &heard);
+    phys_set_switch_listener(map, switched, &switches);
+    cr_expect_null(phys_find(map, 0xa000));
+    phys_switch_window(map, window, PHYS_HIDDEN, PHYS_READABLE | PHYS_WRITABLE);
+    cr_expect_eq(switches, 1);
+    cr_expect_eq(heard.calls, 2, "code of both pages is dropped");
+    cr_expect_null(phys_find(map, 0xa000));
+    cr_expect_null(phys_find(map, 0xc000));
+    struct phys_map *smm = phys_view(map, true);
+    write_byte(smm, 0xb000, 7);
+    cr_expect_eq(byte_at(smm, 0xb000), 7);
+    cr_expect_eq(byte_at(map, 0xb000), 0xff);
+    phys_switch_window(map, window, PHYS_WRITABLE, PHYS_WRITABLE);
+    write_byte(map, 0xb000, 8);
+    cr_expect_eq(byte_at(map, 0xb000), 0xff, "nothing answers reads");
+    phys_switch_window(map, window, PHYS_READABLE, PHYS_READABLE);
+    cr_expect_eq(byte_at(map, 0xb000), 8);
+}

@@ -1,5 +1,6 @@
 #include "devices/irq/apic_bus.h"
 
+#include "base/bits.h"
 #include "devices/irq/lapic.h"
 
 #include <stdlib.h>
@@ -66,6 +67,24 @@ bool apic_bus_send(struct apic_bus *bus, const struct apic_message *message)
             accepted |= lapic_accept(bus->lapics[i], message);
     }
     return accepted;
+}
+
+void apic_bus_send_msi(struct apic_bus *bus, uint64_t address, uint32_t data)
+{
+    struct apic_message message = {
+        .destination = (uint32_t)bits_get(address, 12, 8),
+        .logical = address & BIT(2),
+        .level = data & BIT(15),
+        .vector = (uint8_t)data,
+        .delivery = (enum apic_delivery)bits_get(data, 8, 3),
+    };
+    if (address >> 20 != 0xfee)
+        return; /* memory, which nobody reads as an interrupt */
+    if (message.destination == 0xff && !message.logical)
+        message.destination = APIC_BROADCAST;
+    if (message.delivery == APIC_FIXED && address & BIT(3) && message.logical)
+        message.delivery = APIC_LOWEST_PRIORITY;
+    apic_bus_send(bus, &message);
 }
 
 void apic_bus_send_all(struct apic_bus *bus, const struct apic_message *message,

@@ -16,6 +16,9 @@
 #define CONTROL_SLEEP_ENABLE 0x2000
 #define CONTROL_WRITABLE (CONTROL_SLEEP_TYPE | 0x0002) /* 2: bus master reload */
 
+#define GLOBAL_SMI_ENABLE 0x00000001
+#define GLOBAL_CONTROL_WRITABLE 0x0701ff07 /* the rest is reserved, or starts what is not there */
+
 struct acpi_pm {
     struct acpi_pm_config config;
     struct clock_timer timer;
@@ -24,6 +27,8 @@ struct acpi_pm {
     uint16_t gpe_status, gpe_enable;
     uint16_t gpe_pins;
     uint8_t smi[2]; /* the last command, and a byte of its own */
+    bool smi_enabled;
+    uint32_t global_control;
 };
 
 static unsigned timer_bits(const struct acpi_pm *pm)
@@ -79,6 +84,9 @@ static uint64_t pm_read(void *opaque, uint64_t offset, unsigned size)
     case ACPI_PM_TIMER_PORT - ACPI_PM_PORT:
         value = (uint32_t)(timer_at(now) & bytes_mask(timer_bits(pm) / 8));
         break;
+    case ACPI_GLOBAL_CONTROL_PORT - ACPI_PM_PORT:
+        value = pm->global_control;
+        break;
     }
     return value >> (8 * (offset & 3));
 }
@@ -107,6 +115,10 @@ static void pm_write(void *opaque, uint64_t offset, uint64_t value, unsigned siz
         break;
     case ACPI_PM1_CONTROL_PORT - ACPI_PM_PORT:
         write_control(pm, (uint16_t)bits, (uint16_t)mask);
+        break;
+    case ACPI_GLOBAL_CONTROL_PORT - ACPI_PM_PORT:
+        mask &= GLOBAL_CONTROL_WRITABLE;
+        pm->global_control = (pm->global_control & ~mask) | (bits & mask);
         break;
     }
     pm_update(pm, clock_now(pm->config.clock));
@@ -142,7 +154,7 @@ static uint64_t smi_read(void *opaque, uint64_t offset, unsigned size)
     return pm->smi[offset & 1];
 }
 
-/* What firmware's SMI handler would do on a real machine. */
+/* On a real machine the firmware's SMI handler would turn the mode. */
 static void smi_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     struct acpi_pm *pm = opaque;
@@ -155,6 +167,8 @@ static void smi_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
     else if (value == ACPI_DISABLE_COMMAND)
         pm->control &= ~CONTROL_SCI_ENABLE;
     pm_update(pm, clock_now(pm->config.clock));
+    if (pm->smi_enabled && pm->global_control & GLOBAL_SMI_ENABLE)
+        irq_pulse(&pm->config.smi);
 }
 
 const struct bus_ops acpi_smi_ops = {"SMI command", smi_read, smi_write, 1, 1};
@@ -165,6 +179,11 @@ void acpi_pm_press_power_button(struct acpi_pm *pm)
     pm->status |= EVENT_POWER_BUTTON;
     pm_update(pm, clock_now(pm->config.clock));
     bus_unlock(pm->config.bus);
+}
+
+void acpi_pm_enable_smi(struct acpi_pm *pm, bool enabled)
+{
+    pm->smi_enabled = enabled;
 }
 
 void acpi_pm_set_gpe(void *opaque, unsigned event, bool level)
@@ -185,6 +204,8 @@ void acpi_pm_reset(struct acpi_pm *pm)
     pm->status = pm->enable = pm->control = 0;
     pm->gpe_status = pm->gpe_enable = 0;
     pm->smi[0] = pm->smi[1] = 0;
+    pm->smi_enabled = false;
+    pm->global_control = 0;
     pm->toggles = timer_at(now) >> (timer_bits(pm) - 1);
     pm_update(pm, now);
 }
