@@ -57,6 +57,7 @@ static void reset_state(struct cpu *cpu)
     cpu->msr.misc_enable = MISC_ENABLE_FAST_STRINGS;
     memset(cpu->vec, 0, sizeof(cpu->vec));
     memset(&cpu->fx, 0, sizeof(cpu->fx));
+    cpu->fx_live = false;
     cpu->ferr_asserted = false;
     cpu->smbase = SMBASE_AT_RESET;
     cpu->fx.fcw = 0x40;

@@ -41,7 +41,17 @@ struct cpu_engine {
     /* A decoded block goes, or all of them; no translated code is running. */
     void (*block_dropped)(struct cpu *cpu, struct block *block);
     void (*blocks_dropped)(struct cpu *cpu);
+    void (*save_fx)(struct cpu *cpu); /* see cpu_save_fx() */
 };
+
+/* While cpu->fx_live is set, the x87 state is the host's and cpu->fx has only FOP, FIP and FDP:
+ * whoever looks at the rest during cpu_run(), which C code's own handlers of x87, MMX and XSAVE
+ * need not, calls this first. */
+static inline void cpu_save_fx(struct cpu *cpu)
+{
+    if (UNLIKELY(cpu->fx_live))
+        cpu->engine->save_fx(cpu);
+}
 
 /* Runs until something stops the guest or CPU_REQUEST_EXIT is made. While halted it returns
  * CPU_EXIT_HALT; the caller waits for cpu_has_work(). */

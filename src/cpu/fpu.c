@@ -10,6 +10,7 @@ static void drive_ferr(struct cpu *cpu, bool asserted)
     bus_lock(cpu->bus);
     irq_set(&cpu->ferr, asserted);
     bus_unlock(cpu->bus);
+    fpu_update_mode(cpu);
 }
 
 /* SDM vol. 1, 8.7.2 and appendix D: the PC's way of reporting by IRQ 13. */

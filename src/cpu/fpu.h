@@ -47,6 +47,26 @@ static inline void fpu_set_fcw(struct fx_image *fx, uint16_t value)
     fx->fcw = (value & FCW_WRITABLE) | FCW_FIXED;
 }
 
+/* The part of the mode word that MXCSR, FCW and FERR# make, and its update after they changed. */
+static inline uint32_t fpu_mode_bits(const struct cpu *cpu)
+{
+    uint32_t bits = 0;
+    if ((cpu->fx.fcw & FSW_EXCEPTIONS) != FSW_EXCEPTIONS || cpu->ferr_asserted)
+        bits |= MODE_X87_UNMASKED;
+    if ((cpu->mxcsr & MXCSR_MASKS) != MXCSR_MASKS)
+        bits |= MODE_SSE_UNMASKED;
+    return bits;
+}
+
+static inline void fpu_update_mode(struct cpu *cpu)
+{
+    uint32_t other = cpu->mode & ~(uint32_t)(MODE_X87_UNMASKED | MODE_SSE_UNMASKED);
+    uint32_t mode = other | fpu_mode_bits(cpu);
+    if (UNLIKELY(mode != cpu->mode))
+        cpu->leave = 1;
+    cpu->mode = mode;
+}
+
 /* What fpu_wait() does about a pending exception, or one that is gone and was reported by FERR#. */
 void fpu_report(struct cpu *cpu);
 

@@ -139,6 +139,7 @@ static void run_block(struct cpu *cpu, const struct block *block)
     const struct interp_insn *end = in + block->count;
     const uint64_t mask = rip_mask(cpu);
     uint64_t rip = cpu->rip;
+    cpu_save_fx(cpu);
     for (;;) {
         rip = (rip + in->insn.length) & mask;
         cpu->next_rip = rip;
@@ -190,6 +191,7 @@ static void step(struct cpu *cpu)
     bool shadow = cpu->interrupt_shadow == SHADOW_MOV_SS;
     bool trap = cpu->rflags & FLAG_TF;
     cpu->interp->running = NULL;
+    cpu_save_fx(cpu);
     if (cpu->mode & MODE_STEP && !(cpu->rflags & FLAG_RF) && !shadow)
         check_code_breakpoints(cpu);
     if (cpu->rflags & FLAG_RF) {
@@ -386,7 +388,7 @@ static __attribute__((noinline)) enum cpu_exit run_loop(struct cpu *cpu)
     }
 }
 
-enum cpu_exit cpu_run(struct cpu *cpu)
+static enum cpu_exit run(struct cpu *cpu)
 {
     cpu->interp->tracing = cpu->trace->mask & TRACE_INSN;
     cpu->interp->careful = cpu->interp->tracing || (cpu->debug && cpu->debug->count);
@@ -414,6 +416,13 @@ enum cpu_exit cpu_run(struct cpu *cpu)
         break;
     }
     return run_loop(cpu);
+}
+
+enum cpu_exit cpu_run(struct cpu *cpu)
+{
+    enum cpu_exit exit = run(cpu);
+    cpu_save_fx(cpu);
+    return exit;
 }
 
 enum cpu_exit cpu_run_for(struct cpu *cpu, uint64_t turns)

@@ -184,6 +184,7 @@ static void do_fxrstor(struct cpu *cpu, const struct interp_insn *in)
     get_x87(&area);
     cpu->mxcsr = area_mxcsr(&area);
     get_halves(&area, 0, false);
+    fpu_update_mode(cpu);
 }
 
 /* --- XSAVE and its kin. */
@@ -364,6 +365,7 @@ static void restore(struct cpu *cpu, struct area *area, uint64_t enabled, bool m
         get_halves(area, 0, !(load & XSTATE_SSE));
     if (requested & XSTATE_AVX)
         get_halves(area, 1, !(load & XSTATE_AVX));
+    fpu_update_mode(cpu);
 }
 
 static void do_xrstor(struct cpu *cpu, const struct interp_insn *in)
@@ -391,6 +393,7 @@ static void do_ldmxcsr(struct cpu *cpu, const struct interp_insn *in)
                                         cpu_effective_address(cpu, &in->insn), 4);
     check_mxcsr(cpu, value);
     cpu->mxcsr = value;
+    fpu_update_mode(cpu);
 }
 
 static void do_stmxcsr(struct cpu *cpu, const struct interp_insn *in)

@@ -11,7 +11,6 @@
 #define MXCSR_DE 0x0002u
 #define MXCSR_ZE 0x0004u
 #define MXCSR_UE 0x0010u
-#define MXCSR_MASKS 0x1f80u
 #define MXCSR_MASK_SHIFT 7
 #define MXCSR_UM 0x0800u
 #define MXCSR_FTZ 0x8000u

@@ -117,6 +117,7 @@ static void do_fninit(struct cpu *cpu, const struct interp_insn *in)
 {
     (void)in;
     fpu_init(&cpu->fx);
+    fpu_update_mode(cpu);
 }
 
 static void do_fnclex(struct cpu *cpu, const struct interp_insn *in)
@@ -141,6 +142,7 @@ static void do_fldcw(struct cpu *cpu, const struct interp_insn *in)
     fpu_wait(cpu);
     fpu_set_fcw(&cpu->fx, (uint16_t)load_operand(cpu, &in->insn, 2));
     fpu_summarise(&cpu->fx);
+    fpu_update_mode(cpu);
 }
 
 static void do_fnstcw(struct cpu *cpu, const struct interp_insn *in)
@@ -223,6 +225,7 @@ static void do_fnstenv(struct cpu *cpu, const struct interp_insn *in)
     write_area(cpu, &in->insn, env, size);
     cpu->fx.fcw |= FSW_EXCEPTIONS;
     fpu_summarise(&cpu->fx);
+    fpu_update_mode(cpu);
 }
 
 static void do_fldenv(struct cpu *cpu, const struct interp_insn *in)
@@ -232,6 +235,7 @@ static void do_fldenv(struct cpu *cpu, const struct interp_insn *in)
     fpu_wait(cpu);
     read_area(cpu, &in->insn, env, x87_env_size(format));
     x87_env_load(&cpu->fx, format, env);
+    fpu_update_mode(cpu);
 }
 
 /* ST(0) to ST(7) follow the environment, 10 bytes each. */
@@ -245,6 +249,7 @@ static void do_fnsave(struct cpu *cpu, const struct interp_insn *in)
         memcpy(state + size, cpu->fx.st[i], REGISTER_SIZE);
     write_area(cpu, &in->insn, state, size);
     fpu_init(&cpu->fx);
+    fpu_update_mode(cpu);
 }
 
 static void do_frstor(struct cpu *cpu, const struct interp_insn *in)
@@ -257,6 +262,7 @@ static void do_frstor(struct cpu *cpu, const struct interp_insn *in)
     x87_env_load(&cpu->fx, format, state);
     for (unsigned i = 0; i < 8; i++, at += REGISTER_SIZE)
         memcpy(cpu->fx.st[i], state + at, REGISTER_SIZE);
+    fpu_update_mode(cpu);
 }
 
 /* --- Selection. */

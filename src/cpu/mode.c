@@ -3,6 +3,7 @@
 #include "cpu/breakpoint.h"
 #include "cpu/cpu.h"
 #include "cpu/debug.h"
+#include "cpu/fpu.h"
 #include "cpu/segment.h"
 #include "mmu/mmu.h"
 
@@ -65,7 +66,7 @@ static uint32_t vector_bits(const struct cpu *cpu)
         bits |= MODE_SSE_OFF;
     if (!(cpu->cr4 & CR4_OSXSAVE) || (cpu->xcr0 & XCR0_SSE_AVX) != XCR0_SSE_AVX)
         bits |= MODE_AVX_OFF;
-    return bits;
+    return bits | fpu_mode_bits(cpu);
 }
 
 void cpu_update_mode(struct cpu *cpu)

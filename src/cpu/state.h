@@ -148,6 +148,11 @@ struct fx_image {
     uint8_t unused[16 * 16 + 96];
 } __attribute__((aligned(64)));
 
+/* What makes the image an area for XSAVE and XRSTOR of the x87 component. */
+struct fx_header {
+    uint64_t xstate_bv, xcomp_bv, reserved[6];
+};
+
 /* Model-specific registers that are plain storage; the rest live where they act. */
 struct msrs {
     uint64_t efer;
@@ -182,7 +187,9 @@ enum mode_bits {
     MODE_UMIP = 1 << 21,      /* CR4.UMIP and CPL above 0 */
     MODE_AC_CHECK = 1 << 22,  /* CR0.AM, RFLAGS.AC and CPL 3: alignment is checked */
     MODE_FSGSBASE = 1 << 23,
-    MODE_SMM = 1 << 24, /* other memory may be behind the same address */
+    MODE_SMM = 1 << 24,          /* other memory may be behind the same address */
+    MODE_SSE_UNMASKED = 1 << 25, /* MXCSR has exceptions unmasked */
+    MODE_X87_UNMASKED = 1 << 26, /* FCW likewise, or FERR# is asserted */
 };
 
 /* Bits of cpu.requests: what the run loop looks at between blocks. */
@@ -273,8 +280,13 @@ struct cpu {
     struct msrs msr;
 
     union vec vec[16] __attribute__((aligned(64)));
-    uint32_t mxcsr;
     struct fx_image fx;
+    struct fx_header fx_header;
+    uint32_t mxcsr;
+    /* While translated code runs: */
+    uint32_t host_mxcsr; /* to load the host's from, and to store it */
+    bool vec_live;       /* vec and mxcsr are in the host's registers: never while C code runs */
+    bool fx_live;        /* fx is, but for FOP, FIP and FDP: see cpu_save_fx() */
 
     struct exception pending;    /* what cpu_raise() left for the run loop */
     struct exception delivering; /* what delivery is about */
@@ -306,6 +318,10 @@ struct cpu {
     bool watching;              /* there are watches or breakpoints: see mmu/watch.h */
     struct cpu_stats stats;
 };
+
+_Static_assert(offsetof(struct cpu, fx_header) ==
+                   offsetof(struct cpu, fx) + sizeof(struct fx_image),
+               "XSAVE's header follows the legacy region");
 
 static inline enum dec_mode mode_code(uint32_t mode)
 {

@@ -26,6 +26,7 @@ enum xstate_layout {
 #define XCOMP_COMPACTED BIT(63)
 
 #define MXCSR_DEFAULT 0x1f80u
+#define MXCSR_MASKS 0x1f80u
 #define MXCSR_VALID 0xffffu /* MXCSR_MASK: DAZ is there */
 #define FCW_DEFAULT 0x037fu
 

@@ -6,6 +6,8 @@
 #include "host/codemem.h"
 #include "jit/jit.h"
 
+struct assembler;
+
 /* A jump from the end of one translation to the start of another one in the same page and mode.
  * Until it is linked, and when its target goes, it leads to its own way out. */
 struct jit_link {
@@ -67,6 +69,9 @@ struct jit_thunks {
     const uint8_t *miss;             /* jump: leaves with RIP = T0 */
     const uint8_t *leave_at;         /* jump: leaves with RIP = code_page + T0 */
     const uint8_t *leave_link;       /* jump: leaves with link T0 */
+    /* Call: load or save vector or x87 registers. They change T0, T1 and the flags; save_vec
+     * changes RAX and the flags. */
+    const uint8_t *load_vec, *save_vec, *load_fx, *save_fx;
 };
 
 struct jit {
@@ -76,6 +81,7 @@ struct jit {
     size_t used, thunks_end;
     bool bmi2;
     bool wrgsbase;
+    bool xsave; /* the host's, without which x87 is left to handlers */
     struct jit_thunks thunks;
     struct jit_jump *jump;
     struct jit_context context[2][JIT_CONTEXTS]; /* of space epochs, of global ones */
@@ -129,6 +135,10 @@ void jit_blocks_dropped(struct cpu *cpu);
 /* thunks.c */
 void jit_emit_thunks(struct cpu *cpu);
 void jit_emit_indirect_entry(struct jit *jit, struct translation *target, bool global);
+
+/* state.c: the thunks for vector and x87 registers; and save_fx for C code. */
+void jit_emit_state_thunks(struct cpu *cpu, struct assembler *a);
+void jit_save_fx(struct cpu *cpu);
 
 /* translate.c: NULL where there is no room. */
 struct translation *jit_translate(struct cpu *cpu, struct block *block);

@@ -1,5 +1,6 @@
 /* The engine: its life, and the loop that enters translated code. */
 #include "cpu/cpu.h"
+#include "cpu/xstate.h"
 #include "host/features.h"
 #include "host/memory.h"
 #include "jit/cache.h"
@@ -176,6 +177,7 @@ static const struct cpu_engine engine = {
     .destroy = destroy,
     .block_dropped = jit_block_dropped,
     .blocks_dropped = jit_blocks_dropped,
+    .save_fx = jit_save_fx,
 };
 
 bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *error)
@@ -187,6 +189,7 @@ bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *
     host_features_read(&features);
     jit->config = *config;
     jit->bmi2 = features.leaf7_ebx & LEAF7_EBX_BMI2;
+    jit->xsave = features.xcr0 & XSTATE_X87;
     jit->wrgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
     jit->jump = host_memory_map(JIT_JUMP_ENTRIES * sizeof(*jit->jump));
     jit->records = host_memory_map(JIT_RECORDS_SIZE);

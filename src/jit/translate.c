@@ -17,10 +17,25 @@ static void emit_last_handler(struct emitter *e, const struct interp_insn *in)
                   e->jit->to_exec);
 }
 
+static void emit_save_fx(struct emitter *e)
+{
+    asm_insn(&e->a, (struct asm_op){.opcode = 0x80}, 7, RM_FIELD(fx_live)); /* CMP */
+    asm_8(&e->a, 0);
+    asm_8(&e->a, 0x74); /* JE over */
+    asm_8(&e->a, 5);
+    asm_patch(asm_call(&e->a), e->jit->thunks.save_fx - e->jit->to_exec);
+}
+
 static void emit_handler(struct emitter *e, const struct interp_insn *in, bool last)
 {
     if (live_before(e))
         need_status(e);
+    end_x87_run(e);
+    if (touches_fx(&in->insn)) {
+        emit_save_fx(e);
+        e->fx_live = false;
+    }
+    e->vec_live = false;
     asm_mov_imm32(&e->a, HOST_T0, arena_offset(e, in));
     if (e->jit->config.count_called) {
         asm_mov_imm64(&e->a, HOST_T1, (uintptr_t)&e->jit->called[in->insn.op]);
@@ -46,6 +61,9 @@ static void emit_slow_paths(struct emitter *e)
             asm_mov_imm64(&e->a, HOST_T1, (uintptr_t)&e->jit->slow_paths);
             asm_q(&e->a, 0xff, 0, rm_base(HOST_T1, 0)); /* INC */
         }
+        emit_x87_pointers(e, &slow->x87);
+        if (touches_fx(&slow->in->insn))
+            emit_save_fx(e);
         asm_mov_imm32(&e->a, HOST_T0, arena_offset(e, slow->in));
         if (!slow->to) {
             asm_patch(asm_jmp(&e->a),
@@ -54,6 +72,10 @@ static void emit_slow_paths(struct emitter *e)
         }
         asm_patch(asm_call(&e->a),
                   e->jit->thunks.handler[slow->status_in][slow->status_out] - e->jit->to_exec);
+        if (slow->vec_live)
+            asm_patch(asm_call(&e->a), e->jit->thunks.load_vec - e->jit->to_exec);
+        if (slow->fx_live && touches_fx(&slow->in->insn))
+            asm_patch(asm_call(&e->a), e->jit->thunks.load_fx - e->jit->to_exec);
         if (slow->host_out)
             emit_load_status(&e->a);
         asm_patch(asm_jmp(&e->a), slow->to);
@@ -93,7 +115,7 @@ static bool ends(const struct interp_insn *in)
 static bool emit_native(struct emitter *e, const struct interp_insn *in, bool last)
 {
     if (!last)
-        return emit_integer(e, in) || emit_system(e, in);
+        return emit_integer(e, in) || emit_vector(e, in) || emit_x87(e, in) || emit_system(e, in);
     if (emit_branch(e, in))
         return true;
     if (!emit_system(e, in))
@@ -105,6 +127,9 @@ static bool emit_native(struct emitter *e, const struct interp_insn *in, bool la
 /* False: control does not get beyond the instruction. */
 static bool emit_insn(struct emitter *e, const struct interp_insn *in)
 {
+    if (!leaves_pointers(&in->insn))
+        end_x87_run(e);
+    struct x87_pointers x87 = e->x87;
     bool in_middle = !is_last(e->block, e->index);
     bool last = in_middle ? in->insn.op == DEC_OP_JCC : ends(in);
     bool native = jit_has(e->jit, JIT_NATIVE);
@@ -123,6 +148,9 @@ static bool emit_insn(struct emitter *e, const struct interp_insn *in)
         slow->status_in = live_before(e);
         slow->status_out = live_after(e);
         slow->host_out = slow->status_out && e->in_host;
+        slow->vec_live = e->vec_live;
+        slow->fx_live = e->fx_live;
+        slow->x87 = x87;
     }
     return !last;
 }
@@ -139,6 +167,7 @@ static void emit_body(struct emitter *e)
     bool goes_on = true;
     for (; goes_on && e->index < block->count; e->index++)
         goes_on = emit_insn(e, &block->insn[e->index]);
+    end_x87_run(e);
     if (goes_on)
         emit_goto(e, e->translation->offset + block->length);
     emit_side_exits(e);

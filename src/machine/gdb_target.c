@@ -426,6 +426,7 @@ static bool write_x87(struct cpu *cpu, unsigned field, uint64_t value)
         return value == 0; /* the selectors, which are not kept */
     }
     fpu_summarise(fx);
+    fpu_update_mode(cpu);
     return true;
 }
 
@@ -469,6 +470,7 @@ static bool write_mxcsr(struct cpu *cpu, uint64_t value)
     if (value & ~(uint64_t)MXCSR_VALID)
         return false;
     cpu->mxcsr = (uint32_t)value;
+    fpu_update_mode(cpu);
     return true;
 }
 

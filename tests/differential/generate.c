@@ -116,8 +116,8 @@ static void generate_x87(struct random *random, const struct pool *pool, struct 
     fx->fdp = (uint32_t)(random_next(random) >> 16);
 }
 
-static void generate_vectors(struct random *random, const struct pool *pool, bool integers,
-                             struct diff_state *in)
+void generate_vectors(struct random *random, const struct pool *pool, bool integers,
+                      struct diff_state *in)
 {
     unsigned from = random_below(random, 2 * POOL_SIZE);
     memcpy(in->vec, (const uint8_t *)(integers ? pool->integers : pool->floats) + 4 * from,

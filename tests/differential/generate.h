@@ -27,6 +27,10 @@ void pool_fill(struct pool *pool, struct random *random);
 /* AREA_SIZE bytes out of the pool. */
 void pool_fill_memory(const struct pool *pool, struct random *random, uint8_t *data);
 
+/* Vector registers, MXCSR and x87 state, some with exceptions unmasked or pending. */
+void generate_vectors(struct random *random, const struct pool *pool, bool integers,
+                      struct diff_state *in);
+
 /* Chooses the displacements in the code that no register makes up for. */
 void generate_displacement(struct random *random, struct sample *sample);
 

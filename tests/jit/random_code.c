@@ -68,3 +68,37 @@ void generate_code(struct random *random, enum dec_mode mode, uint8_t code[DEC_M
         code[length] |= 0xf0;
     }
 }
+
+/* Of any opcode, in half of the cases with VEX.vvvv unused. */
+static void generate_avx(struct random *random, enum dec_mode mode, uint8_t *code)
+{
+    code[0] = 0xc4;
+    code[1] = (code[1] & 0xe0) | (1 + random_below(random, 3));
+    if (mode != DEC_MODE_64)
+        code[1] |= 0xc0;
+    if (random_chance(random, 50))
+        code[2] |= 0x78;
+}
+
+void generate_vector_code(struct random *random, enum dec_mode mode, uint8_t code[DEC_MAX_LENGTH])
+{
+    static const uint8_t mandatory[] = {0x66, 0xf3, 0xf2};
+    for (unsigned i = 0; i < DEC_MAX_LENGTH; i++)
+        code[i] = random_byte(random);
+    unsigned kind = random_below(random, 100), length = 0;
+    if (kind < 30) {
+        generate_avx(random, mode, code);
+        return;
+    }
+    if (kind < 55) {
+        code[0] = 0xd8 | (code[0] & 7);
+        return;
+    }
+    if (random_chance(random, 75))
+        code[length++] = mandatory[random_below(random, ARRAY_SIZE(mandatory))];
+    if (mode == DEC_MODE_64 && random_chance(random, 50))
+        code[length++] = 0x40 | (random_byte(random) & 15);
+    code[length++] = 0x0f;
+    if (kind >= 85)
+        code[length++] = kind & 1 ? 0x38 : 0x3a;
+}

@@ -5,6 +5,8 @@
 #include "random_code.h"
 
 #include "base/bits.h"
+#include "cpu/fpu.h"
+#include "cpu/model.h"
 #include "cpu/segment.h"
 
 #include <criterion/criterion.h>
@@ -20,6 +22,8 @@ struct program {
     unsigned start, end;          /* offsets */
     unsigned insn[2 * INSNS_MAX]; /* where a jump may lead */
     unsigned insn_count;
+    bool has_vectors;
+    const struct cpu_model *model;
 };
 
 static void append(struct program *program, const void *code, unsigned size)
@@ -35,9 +39,29 @@ static void append_mov(struct program *program, unsigned reg, uint64_t value)
     append(program, &value, 8);
 }
 
-static bool is_wanted(const struct dec_insn *insn)
+/* What would end most programs: areas and control words with reserved bits, exceptions unmasked. */
+static bool loads_state(const struct dec_insn *insn)
+{
+    switch (insn->op) {
+    case DEC_OP_LDMXCSR:
+    case DEC_OP_VLDMXCSR:
+    case DEC_OP_FXRSTOR:
+    case DEC_OP_XRSTOR:
+    case DEC_OP_XRSTORS:
+    case DEC_OP_FLDCW:
+    case DEC_OP_FLDENV:
+    case DEC_OP_FRSTOR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_wanted(const struct dec_insn *insn, const struct cpu_model *model)
 {
     const struct dec_info *info = dec_info(insn->op);
+    if (info->op_class != DEC_CLASS_INTEGER && info->op_class != DEC_CLASS_SYSTEM)
+        return model->features[dec_insn_feature(insn)] && !loads_state(insn);
     if (info->op_class != DEC_CLASS_INTEGER || info->attributes & (DEC_ATTR_END | DEC_ATTR_STRING))
         return false;
     return insn->op != DEC_OP_RDRAND && insn->op != DEC_OP_RDSEED && insn->op != DEC_OP_ENTER &&
@@ -90,6 +114,12 @@ static uint64_t random_address(struct random *random)
     return GUEST_DATA + random_below(random, 2 * PAGE_SIZE - 64);
 }
 
+static bool needs_alignment(const struct dec_insn *insn)
+{
+    const struct dec_info *info = dec_info(insn->op);
+    return info->attributes & DEC_ATTR_ALIGNED || info->op_class == DEC_CLASS_STATE;
+}
+
 static bool uses(const struct dec_insn *insn, unsigned reg)
 {
     return insn->mem.base == reg || insn->mem.index == reg;
@@ -102,6 +132,8 @@ static bool place_operand(struct random *random, struct program *program, struct
     static const uint64_t bases[] = {[SEG_FS] = 0x123, [SEG_GS] = 0xffffffff00000045};
     struct dec_mem *mem = &insn->mem;
     uint64_t address = random_address(random);
+    if (needs_alignment(insn) && !random_chance(random, 3))
+        address &= ~63ull;
     if (mem->segment >= SEG_FS)
         address -= bases[mem->segment];
     if (mem->base == mem->index || mem->vsib || insn->address_size != 8)
@@ -137,14 +169,38 @@ static bool has_memory(const struct dec_insn *insn)
     return false;
 }
 
+/* mov dword [GUEST_DATA + 8], value; ldmxcsr or fldcw [GUEST_DATA + 8] */
+static void append_control_word(struct random *random, struct program *program)
+{
+    bool x87 = random_chance(random, 50);
+    uint32_t value = (uint32_t)random_next(random) & (x87 ? 0x0f00 : 0xe07f);
+    value |= x87 ? 0x3f : 0x1f80;
+    if (random_chance(random, 5))
+        value ^= 1u << random_below(random, 17);
+    append(program, "\xc7\x04\x25", 3);
+    append(program, &(uint32_t){GUEST_DATA + 8}, 4);
+    append(program, &value, 4);
+    append(program, x87 ? "\xd9\x2c\x25" : "\x0f\xae\x14\x25", x87 ? 3 : 4);
+    append(program, &(uint32_t){GUEST_DATA + 8}, 4);
+}
+
 static void append_random_insn(struct random *random, struct program *program)
 {
+    bool vector = program->has_vectors && random_chance(random, 70);
+    if (vector && random_chance(random, 3)) {
+        append_control_word(random, program);
+        return;
+    }
     for (;;) {
         uint8_t code[DEC_MAX_LENGTH];
         struct dec_insn insn;
         unsigned end = program->end;
-        generate_code(random, DEC_MODE_64, code);
-        if (dec_decode(code, sizeof(code), DEC_MODE_64, &insn) != DEC_OK || !is_wanted(&insn))
+        if (vector)
+            generate_vector_code(random, DEC_MODE_64, code);
+        else
+            generate_code(random, DEC_MODE_64, code);
+        if (dec_decode(code, sizeof(code), DEC_MODE_64, &insn) != DEC_OK ||
+            !is_wanted(&insn, program->model))
             continue;
         if (has_memory(&insn) && insn.op != DEC_OP_LEA && insn.op != DEC_OP_NOP &&
             !place_operand(random, program, &insn, code)) {
@@ -208,6 +264,7 @@ static void append_branch(struct random *random, struct program *program)
 static void make_program(struct random *random, struct program *program)
 {
     program->insn_count = 0;
+    program->has_vectors = random_chance(random, 60);
     program->start = random_below(random, 3) ? PAGE_SIZE - random_below(random, 200)
                                              : random_below(random, PAGE_SIZE);
     program->end = program->start;
@@ -223,6 +280,8 @@ static void make_program(struct random *random, struct program *program)
 }
 
 struct start {
+    struct pool pool;
+    struct diff_state state;
     uint64_t gpr[16], rflags;
     uint8_t data[GUEST_DATA_SIZE];
 };
@@ -231,6 +290,18 @@ static void make_start(struct random *random, struct start *start)
 {
     for (unsigned i = 0; i < 16; i++)
         start->gpr[i] = generate_value(random);
+    if (random_chance(random, 5))
+        pool_fill(&start->pool, random);
+    generate_vectors(random, &start->pool, random_chance(random, 30), &start->state);
+    if (random_chance(random, 30)) { /* upper halves that are not in use */
+        for (unsigned i = 0; i < 16; i++)
+            memset(start->state.vec[i].u8 + 16, 0, 16);
+    }
+    if (random_chance(random, 85)) {
+        start->state.mxcsr |= MXCSR_MASKS;
+        start->state.fx.fcw |= FSW_EXCEPTIONS;
+        fpu_summarise(&start->state.fx);
+    }
     start->gpr[REG_RSP] = random_address(random) & ~7ull;
     start->rflags = FLAGS_FIXED | (random_next(random) & FLAGS_STATUS);
     for (unsigned i = 0; i < GUEST_DATA_SIZE; i += 8)
@@ -245,6 +316,9 @@ static enum cpu_exit run(struct guest *guest, const struct program *program,
     memcpy(cpu->gpr, start->gpr, sizeof(cpu->gpr));
     memcpy(guest_data(guest), start->data, sizeof(start->data));
     cpu->rflags = start->rflags;
+    memcpy(cpu->vec, start->state.vec, sizeof(cpu->vec));
+    cpu->mxcsr = start->state.mxcsr;
+    cpu->fx = start->state.fx;
     memset(&cpu->pending, 0, sizeof(cpu->pending));
     guest_start(guest, GUEST_CODE + program->start);
     return cpu->engine ? cpu_run(cpu) : cpu_run_for(cpu, TURNS_MAX);
@@ -267,9 +341,29 @@ static void complain(const struct program *program, uint64_t seed, const char *w
     for (unsigned i = 0; i < 16; i++)
         fprintf(stderr, "  r%-2u interp %016lx jit %016lx%s\n", i, a->gpr[i], b->gpr[i],
                 a->gpr[i] == b->gpr[i] ? "" : " differs");
+    for (unsigned i = 0; i < 16; i++) {
+        if (memcmp(&a->vec[i], &b->vec[i], sizeof(a->vec[i])) != 0)
+            fprintf(stderr, "  ymm%u %016lx %016lx %016lx %016lx, %016lx %016lx %016lx %016lx\n", i,
+                    a->vec[i].u64[0], a->vec[i].u64[1], a->vec[i].u64[2], a->vec[i].u64[3],
+                    b->vec[i].u64[0], b->vec[i].u64[1], b->vec[i].u64[2], b->vec[i].u64[3]);
+    }
+    fprintf(stderr,
+            "  mxcsr %x %x fcw %x %x fsw %x %x ftw %x %x fop %x %x fip %lx %lx fdp %lx %lx\n",
+            a->mxcsr, b->mxcsr, a->fx.fcw, b->fx.fcw, a->fx.fsw, b->fx.fsw, a->fx.ftw, b->fx.ftw,
+            a->fx.fop, b->fx.fop, a->fx.fip, b->fx.fip, a->fx.fdp, b->fx.fdp);
     fprintf(stderr, "  rip %lx %lx rflags %lx %lx pending %u %u\n", a->rip, b->rip, a->rflags,
             b->rflags, a->pending.vector, b->pending.vector);
     cr_assert_fail("seed %lu: %s", seed, what);
+}
+
+static bool same_x87(const struct fx_image *a, const struct fx_image *b)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        if (memcmp(a->st[i], b->st[i], 10) != 0)
+            return false;
+    }
+    return a->fcw == b->fcw && a->fsw == b->fsw && a->ftw == b->ftw && a->fop == b->fop &&
+           a->fip == b->fip && a->fdp == b->fdp;
 }
 
 /* After a fault dead flags may be anything. */
@@ -283,6 +377,10 @@ static void compare(struct guest guests[2], const struct program *program, uint6
         complain(program, seed, "different registers", a, b);
     if (exits[0] == CPU_EXIT_HALT && a->rflags != b->rflags)
         complain(program, seed, "different flags", a, b);
+    if (memcmp(a->vec, b->vec, sizeof(a->vec)) != 0 || a->mxcsr != b->mxcsr)
+        complain(program, seed, "different vector registers", a, b);
+    if (!same_x87(&a->fx, &b->fx))
+        complain(program, seed, "different x87 state", a, b);
     if (a->pending.vector != b->pending.vector || a->pending.error != b->pending.error ||
         a->pending.cr2 != b->pending.cr2)
         complain(program, seed, "different exceptions", a, b);
@@ -304,6 +402,8 @@ static void compare_engines(uint32_t without)
     struct guest guests[2];
     guest_create(&guests[0], NULL);
     guest_create(&guests[1], &config);
+    program.model = &guests[0].model;
+    pool_fill(&start.pool, &(struct random){1});
     uint64_t first = from_environment("JIT_RANDOM_SEED", 1);
     uint64_t count = from_environment("JIT_RANDOM_COUNT", PROGRAMS);
     unsigned halts = 0;

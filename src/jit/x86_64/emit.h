@@ -7,12 +7,19 @@
 #include "jit/cache.h"
 #include "jit/x86_64/asm.h"
 
+/* What a run of x87 instructions leaves in FIP and FOP, and in FDP; or NULL. */
+struct x87_pointers {
+    const struct interp_insn *insn, *memory;
+};
+
 /* Code after the block's end that runs an instruction's handler where its own code cannot. */
 struct slow_path {
     uint8_t *from; /* the branch's rel32 */
     uint8_t *to;   /* where it goes on */
     const struct interp_insn *in;
     bool status_in, status_out, host_out; /* what is live where; host_out: in the host's flags */
+    bool vec_live, fx_live;               /* in the host's registers, where it goes on */
+    struct x87_pointers x87;              /* not yet in cpu->fx */
 };
 
 #define SLOW_MAX 3 /* an instruction */
@@ -42,6 +49,10 @@ struct emitter {
     /* Where the guest's status flags are, if any is live; both may hold. */
     bool in_host;   /* in the host's flags */
     bool in_status; /* in cpu->status */
+
+    /* The host's registers are known to hold the guest's; see struct cpu. */
+    bool vec_live, fx_live;
+    struct x87_pointers x87; /* not yet in cpu->fx */
 
     struct slow_path slow[SLOW_MAX * BLOCK_MAX_INSNS];
     unsigned slow_count;
@@ -146,6 +157,26 @@ bool emit_vex_integer(struct emitter *e, const struct interp_insn *in);
 
 /* System instructions; at the block's end the caller goes on to the next one. As emit_integer(). */
 bool emit_system(struct emitter *e, const struct interp_insn *in);
+
+/* vector.c: SSE, AVX and MMX, and MXCSR. x87.c: x87 and EMMS. Likewise, but code may come before
+ * the handler. */
+bool emit_vector(struct emitter *e, const struct interp_insn *in);
+bool emit_x87(struct emitter *e, const struct interp_insn *in);
+
+/* Makes the host's registers hold the guest's; changes T0, T1 and the host's flags. */
+void need_vectors(struct emitter *e);
+void need_fx(struct emitter *e);
+void emit_load_if_not(struct emitter *e, struct asm_rm live, const uint8_t *thunk);
+
+/* Whether x87 and MMX can run as they are. Whether an instruction's handler looks at cpu->fx. */
+bool has_native_x87(const struct emitter *e);
+bool touches_fx(const struct dec_insn *insn);
+
+/* Whether an instruction leaves FIP and FOP. They are stored once for a run of such instructions:
+ * end_x87_run() comes before any other one. Changes T0 and T1. */
+bool leaves_pointers(const struct dec_insn *insn);
+void end_x87_run(struct emitter *e);
+void emit_x87_pointers(struct emitter *e, const struct x87_pointers *pointers);
 
 /* The size of a push or pop that is emitted: the stack's own width; 0: it is not emitted. And the
  * move of RSP that belongs to it. */

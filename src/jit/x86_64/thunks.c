@@ -8,10 +8,16 @@
 /* Guest registers that have a host register. */
 static const uint8_t pinned[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14};
 
-static void spill(struct assembler *a)
+static void spill(const struct cpu *cpu, struct assembler *a)
 {
+    const struct jit *jit = cpu->jit;
     for (unsigned i = 0; i < ARRAY_SIZE(pinned); i++)
         asm_store(a, rm_gpr(pinned[i]), host_of(pinned[i]));
+    asm_insn(a, (struct asm_op){.opcode = 0x80}, 7, RM_FIELD(vec_live)); /* CMP */
+    asm_8(a, 0);
+    asm_8(a, 0x74); /* JE over */
+    asm_8(a, 5);
+    asm_patch(asm_call(a), jit->thunks.save_vec - jit->to_exec);
 }
 
 static void reload(struct assembler *a)
@@ -149,7 +155,7 @@ static void emit_leave_or_resume(struct cpu *cpu, struct assembler *a, const uin
 static void call_handler(struct cpu *cpu, struct assembler *a, bool status_in)
 {
     const uint8_t *arena = interp_blocks(cpu)->arena;
-    spill(a);
+    spill(cpu, a);
     if (status_in)
         status_to_rflags(a);
     asm_mov_imm64(a, HOST_RSI, (uintptr_t)arena);
@@ -227,18 +233,18 @@ static void emit_lookup(struct assembler *a)
     asm_l(a, 0xff, 4, rm_base(HOST_T2, offsetof(struct jit_jump, code)));
 }
 
-static void emit_miss(struct assembler *a)
+static void emit_miss(struct cpu *cpu, struct assembler *a)
 {
     asm_store(a, RM_FIELD(rip), HOST_T0);
     asm_l(a, ASM_STORE, HOST_T1, RM_FIELD(branch));
-    spill(a);
+    spill(cpu, a);
     status_to_rflags(a);
     leave(a, JIT_EXIT_MISS);
 }
 
-static void emit_leave_at(struct assembler *a)
+static void emit_leave_at(struct cpu *cpu, struct assembler *a)
 {
-    spill(a);
+    spill(cpu, a);
     asm_q(a, 0x03, HOST_T0, RM_FIELD(code_page));
     asm_store(a, RM_FIELD(rip), HOST_T0);
     status_to_rflags(a);
@@ -248,7 +254,7 @@ static void emit_leave_at(struct assembler *a)
 /* T0 is the link's offset in the records. */
 static void emit_leave_link(struct cpu *cpu, struct assembler *a)
 {
-    spill(a);
+    spill(cpu, a);
     status_to_rflags(a);
     asm_mov_imm64(a, HOST_RAX, (uintptr_t)cpu->jit->records);
     asm_q(a, 0x01, HOST_T0, rm_reg(HOST_RAX));
@@ -263,6 +269,7 @@ void jit_emit_thunks(struct cpu *cpu)
 #define HERE ((const uint8_t *)(a->p + jit->to_exec))
     thunks->enter = (struct jit_left(*)(struct cpu *, const uint8_t *))(uintptr_t)HERE;
     emit_enter(a);
+    jit_emit_state_thunks(cpu, a);
     thunks->lookup = HERE;
     const uint8_t *lookup = a->p;
     emit_lookup(a);
@@ -279,9 +286,9 @@ void jit_emit_thunks(struct cpu *cpu)
         emit_handler_jump(cpu, a, in, lookup, leave_or_resume);
     }
     thunks->miss = HERE;
-    emit_miss(a);
+    emit_miss(cpu, a);
     thunks->leave_at = HERE;
-    emit_leave_at(a);
+    emit_leave_at(cpu, a);
     thunks->leave_link = HERE;
     emit_leave_link(cpu, a);
 #undef HERE
