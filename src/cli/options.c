@@ -17,6 +17,7 @@ enum option_id {
     OPT_CPU,
     OPT_ENGINE,
     OPT_WITHOUT,
+    OPT_CODE_CACHE,
     OPT_PERF_MAP,
     OPT_SERIAL,
     OPT_DEBUGCON,
@@ -39,6 +40,7 @@ static const struct option run_options[] = {
     {"cpu", required_argument, NULL, OPT_CPU},
     {"engine", required_argument, NULL, OPT_ENGINE},
     {"without", required_argument, NULL, OPT_WITHOUT},
+    {"code-cache", required_argument, NULL, OPT_CODE_CACHE},
     {"perf-map", no_argument, NULL, OPT_PERF_MAP},
     {"serial", required_argument, NULL, OPT_SERIAL},
     {"debugcon", required_argument, NULL, OPT_DEBUGCON},
@@ -70,6 +72,8 @@ const char *options_run_help(void)
            "                      the translator to host code\n"
            "  --without LIST      optimisations of the translator to leave out: any of native,\n"
            "                      links, liveness, lookup, separated by commas\n"
+           "  --code-cache SIZE   memory for translated code, 1M to 1G (default 64M); when it is\n"
+           "                      full, the oldest code goes\n"
            "  --perf-map          write /tmp/perf-PID.map, so that perf(1) names translated code\n"
            "  --serial TARGET     COM1: stdio (default), none, file:PATH, unix:PATH\n"
            "  --debugcon TARGET   the debug console at port 0xe9, to the same kinds of target\n"
@@ -97,7 +101,7 @@ const char *options_run_help(void)
 }
 
 /* "512M", "2G", "65536K", plain bytes. */
-static bool parse_memory(const char *text, uint64_t *bytes, struct error *error)
+static bool parse_size(const char *option, const char *text, uint64_t *bytes, struct error *error)
 {
     char *end;
     errno = 0;
@@ -112,8 +116,15 @@ static bool parse_memory(const char *text, uint64_t *bytes, struct error *error)
     if (shift)
         end++;
     if (errno || end == text || *end || *text == '-' || value > UINT64_MAX >> shift)
-        return error_set(error, "--memory %s: is not a size; write it as 512M or 2G", text);
+        return error_set(error, "--%s %s: is not a size; write it as 512M or 2G", option, text);
     *bytes = (uint64_t)value << shift;
+    return true;
+}
+
+static bool parse_memory(const char *text, uint64_t *bytes, struct error *error)
+{
+    if (!parse_size("memory", text, bytes, error))
+        return false;
     if (*bytes < MEMORY_MIN || *bytes % (1 * MIB))
         return error_set(error, "--memory %s: must be whole MiB and at least %llu MiB", text,
                          MEMORY_MIN / MIB);
@@ -121,6 +132,18 @@ static bool parse_memory(const char *text, uint64_t *bytes, struct error *error)
     if (*bytes > host)
         return error_set(error, "--memory %s: this host has %llu MiB in all; give less", text,
                          (unsigned long long)(host / MIB));
+    return true;
+}
+
+static bool parse_code_cache(const char *text, struct vm_config *vm, struct error *error)
+{
+    uint64_t bytes;
+    if (!parse_size("code-cache", text, &bytes, error))
+        return false;
+    if (bytes < JIT_CODE_MIN || bytes > JIT_CODE_MAX || bytes % MIB)
+        return error_set(error, "--code-cache %s: must be whole MiB, at least 1M and at most 1G",
+                         text);
+    vm->jit_config.code_size = bytes;
     return true;
 }
 
@@ -180,6 +203,8 @@ static bool apply(int id, const char *value, struct run_options *options, struct
         return parse_engine(value, vm, error);
     case OPT_WITHOUT:
         return parse_without(value, vm, error);
+    case OPT_CODE_CACHE:
+        return parse_code_cache(value, vm, error);
     case OPT_PERF_MAP:
         vm->jit_config.perf_map = true;
         return true;

@@ -8,7 +8,9 @@
 
 #include <stdlib.h>
 
-#define ARENA_SIZE ((size_t)64 << 20)
+#define ARENA_SIZE ((size_t)48 << 20)
+#define GENERATION_SIZE (ARENA_SIZE / BLOCK_GENERATIONS)
+#define CODE_PAGES (1u << 14) /* that can have blocks at a time */
 #define BUCKETS (1u << 16)
 #define PAGE_BUCKETS (1u << 12)
 
@@ -31,10 +33,28 @@ struct code_page {
  * hold code again: protecting it anew is a walk through the whole TLB. */
 #define STRAY_WRITES_MAX 8
 
+/* Of a block: its own bytes, and those that it watches. */
+#define BLOCK_MAX_REFS 8
+
 /* What building and keeping the largest block can take. */
 #define BLOCK_MAX_BYTES                                                                            \
     (sizeof(struct block) + BLOCK_MAX_INSNS * sizeof(struct interp_insn) +                         \
-     2 * (sizeof(struct code_page) + sizeof(struct block_ref)))
+     BLOCK_MAX_REFS * sizeof(struct block_ref))
+
+static void free_page(struct blocks *blocks, struct code_page *page)
+{
+    page->next_in_bucket = blocks->free_pages;
+    blocks->free_pages = page;
+    blocks->free_page_count++;
+}
+
+static void free_all_pages(struct blocks *blocks)
+{
+    blocks->free_pages = NULL;
+    blocks->free_page_count = 0;
+    for (unsigned i = CODE_PAGES; i-- > 0;)
+        free_page(blocks, &blocks->page_memory[i]);
+}
 
 bool blocks_init(struct blocks *blocks)
 {
@@ -42,15 +62,21 @@ bool blocks_init(struct blocks *blocks)
     blocks->arena = host_memory_map(ARENA_SIZE);
     blocks->buckets = host_memory_map(BUCKETS * sizeof(*blocks->buckets));
     blocks->pages = host_memory_map(PAGE_BUCKETS * sizeof(*blocks->pages));
+    blocks->page_memory = host_memory_map(CODE_PAGES * sizeof(*blocks->page_memory));
     blocks->jump = host_memory_map(JUMP_ENTRIES * sizeof(*blocks->jump));
     blocks->loose = calloc(1, sizeof(struct block) + sizeof(struct interp_insn));
-    return blocks->arena && blocks->buckets && blocks->pages && blocks->jump && blocks->loose;
+    if (!blocks->arena || !blocks->buckets || !blocks->pages || !blocks->page_memory ||
+        !blocks->jump || !blocks->loose)
+        return false;
+    free_all_pages(blocks);
+    return true;
 }
 
 void blocks_free(struct blocks *blocks)
 {
     free(blocks->loose);
     host_memory_unmap(blocks->jump, JUMP_ENTRIES * sizeof(*blocks->jump));
+    host_memory_unmap(blocks->page_memory, CODE_PAGES * sizeof(*blocks->page_memory));
     host_memory_unmap(blocks->pages, PAGE_BUCKETS * sizeof(*blocks->pages));
     host_memory_unmap(blocks->buckets, BUCKETS * sizeof(*blocks->buckets));
     host_memory_unmap(blocks->arena, ARENA_SIZE);
@@ -104,7 +130,9 @@ static void add_ref(struct cpu *cpu, struct blocks *blocks, struct block *block,
     struct code_page *page = find_page(blocks, page_address);
     if (!page) {
         struct code_page **bucket = page_bucket(blocks, page_address);
-        page = arena_take(blocks, sizeof(*page));
+        page = blocks->free_pages;
+        blocks->free_pages = page->next_in_bucket;
+        blocks->free_page_count--;
         *page = (struct code_page){.page = page_address, .next_in_bucket = *bucket};
         *bucket = page;
     }
@@ -124,6 +152,8 @@ void blocks_keep(struct cpu *cpu, struct blocks *blocks, struct block *block)
     struct block **bucket = block_bucket(blocks, block->gpa, block->mode);
     block->next_in_bucket = *bucket;
     *bucket = block;
+    block->next_kept = blocks->kept[blocks->generation];
+    blocks->kept[blocks->generation] = block;
 
     unsigned room = PAGE_SIZE - (unsigned)(block->gpa & ~PAGE_MASK);
     if (block->second == BLOCK_ONE_PAGE) {
@@ -148,7 +178,8 @@ void blocks_watch(struct cpu *cpu, struct blocks *blocks, struct block *block, g
 
 bool blocks_has_room(const struct blocks *blocks)
 {
-    return ARENA_SIZE - blocks->used >= BLOCK_MAX_BYTES;
+    size_t end = (blocks->generation + 1) * GENERATION_SIZE;
+    return end - blocks->used >= BLOCK_MAX_BYTES && blocks->free_page_count >= BLOCK_MAX_REFS;
 }
 
 void blocks_note_write(struct blocks *blocks, gpa_t gpa, unsigned size)
@@ -193,21 +224,23 @@ static void drop_rewritten(struct cpu *cpu, struct blocks *blocks, struct block 
     drop_block(cpu, blocks, block);
 }
 
-/* Drops the blocks that overlap a written range, which lies in one page. */
-static void drop_range(struct cpu *cpu, struct blocks *blocks, struct written_range range)
+/* Frees a page that has no block any more. */
+static void forget_page(struct cpu *cpu, struct blocks *blocks, struct code_page *page)
 {
-    gpa_t page_address = range.gpa & PAGE_MASK;
-    unsigned start = (unsigned)(range.gpa - page_address);
-    unsigned end = start + range.size;
-    struct code_page *page = find_page(blocks, page_address);
-    if (!page)
-        return;
-    bool had_blocks = page->refs;
+    struct code_page **link = page_bucket(blocks, page->page);
+    while (*link != page)
+        link = &(*link)->next_in_bucket;
+    *link = page->next_in_bucket;
+    phys_keep_code(cpu->phys, page->page, 0);
+    free_page(blocks, page);
+}
+
+/* Takes the references of dead blocks off the page. */
+static void keep_live_refs(struct cpu *cpu, struct code_page *page)
+{
     memset(page->bytes, 0, sizeof(page->bytes));
     for (struct block_ref **link = &page->refs; *link;) {
         struct block_ref *ref = *link;
-        if (ref->start < end && start < ref->end)
-            drop_rewritten(cpu, blocks, ref->block);
         if (ref->block->mode == BLOCK_DEAD) {
             *link = ref->next;
             continue;
@@ -215,11 +248,51 @@ static void drop_range(struct cpu *cpu, struct blocks *blocks, struct written_ra
         set_bits(page->bytes, ref->start, ref->end);
         link = &ref->next;
     }
-    if (page->refs)
-        return;
-    phys_set_code_bytes(cpu->phys, page_address, NULL);
-    if (!had_blocks && ++page->stray_writes == STRAY_WRITES_MAX)
+    if (!page->refs)
+        phys_set_code_bytes(cpu->phys, page->page, NULL);
+}
+
+/* Drops the blocks that overlap a written range, which lies in one page. */
+static void drop_range(struct cpu *cpu, struct blocks *blocks, struct written_range range)
+{
+    gpa_t page_address = range.gpa & PAGE_MASK;
+    unsigned start = (unsigned)(range.gpa - page_address);
+    unsigned end = start + range.size;
+    struct code_page *page = find_page(blocks, page_address);
+    if (!page) {
         phys_keep_code(cpu->phys, page_address, 0);
+        return;
+    }
+    if (!page->refs && ++page->stray_writes == STRAY_WRITES_MAX) {
+        forget_page(cpu, blocks, page);
+        return;
+    }
+    for (struct block_ref *ref = page->refs; ref; ref = ref->next) {
+        if (ref->start < end && start < ref->end)
+            drop_rewritten(cpu, blocks, ref->block);
+    }
+    keep_live_refs(cpu, page);
+}
+
+void blocks_next_generation(struct cpu *cpu, struct blocks *blocks)
+{
+    blocks->generation = (blocks->generation + 1) % BLOCK_GENERATIONS;
+    blocks->used = blocks->generation * GENERATION_SIZE;
+    for (struct block *block = blocks->kept[blocks->generation]; block; block = block->next_kept)
+        drop_block(cpu, blocks, block);
+    blocks->kept[blocks->generation] = NULL;
+    for (unsigned i = 0; i < PAGE_BUCKETS; i++) {
+        for (struct code_page *page = blocks->pages[i], *next; page; page = next) {
+            next = page->next_in_bucket;
+            keep_live_refs(cpu, page);
+            if (!page->refs)
+                forget_page(cpu, blocks, page);
+        }
+    }
+    memset(blocks->jump, 0, JUMP_ENTRIES * sizeof(*blocks->jump));
+    cpu->stats.generations++;
+    if (cpu->engine)
+        cpu->engine->generation_began(cpu, blocks->generation);
 }
 
 void blocks_drop_all(struct cpu *cpu, struct blocks *blocks)
@@ -231,9 +304,12 @@ void blocks_drop_all(struct cpu *cpu, struct blocks *blocks)
         }
         blocks->pages[i] = NULL;
     }
+    free_all_pages(blocks);
+    memset(blocks->kept, 0, sizeof(blocks->kept));
     memset(blocks->buckets, 0, BUCKETS * sizeof(*blocks->buckets));
     memset(blocks->jump, 0, JUMP_ENTRIES * sizeof(*blocks->jump));
     blocks->used = 0;
+    blocks->generation = 0;
     if (cpu->engine)
         cpu->engine->blocks_dropped(cpu);
 }
@@ -291,8 +367,8 @@ struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va)
            (block->gpa != gpa || block->mode != mode || !second_page_matches(cpu, block, va)))
         block = block->next_in_bucket;
     cpu->stats.jump_cache_misses++;
-    if (!block && !blocks_has_room(blocks))
-        blocks_drop_all(cpu, blocks);
+    while (!block && !blocks_has_room(blocks))
+        blocks_next_generation(cpu, blocks);
     if (!block)
         block = block_build(cpu, blocks, va, gpa, mode);
     while (!block) {

@@ -2,9 +2,10 @@
  *
  * A block is a run of instructions within one guest-physical page, decoded for one mode word; an
  * instruction that crosses a page is a block of its own, keyed by both pages. It goes on after a
- * conditional jump, which leaves it where it is taken: one entry, several exits. Blocks lie in an
- * arena that only grows; when it is full everything goes. A dropped block keeps its memory until
- * then, marked dead, so that who holds a pointer to it can tell.
+ * conditional jump, which leaves it where it is taken: one entry, several exits. The arena that
+ * blocks lie in is a ring of generations: where the newest is full, the oldest goes and makes room.
+ * A dropped block keeps its memory until then, marked dead, so that who holds a pointer to it can
+ * tell.
  *
  * Who writes code, the vCPU or a device, only notes where (blocks_note_write()); the vCPU drops
  * blocks between two blocks (blocks_drop_written()), so that none goes while it runs. */
@@ -32,6 +33,7 @@ struct block {
     uint16_t patience; /* how often it is interpreted before an engine takes it */
     void *translation; /* another engine's */
     struct block *next_in_bucket;
+    struct block *next_kept; /* older, in its generation */
     struct interp_insn insn[];
 };
 
@@ -61,9 +63,15 @@ struct code_page;
 #define REWRITES_MAX 3
 #define REWRITTEN_PATIENCE 12
 
+#define BLOCK_GENERATIONS 8
+
 struct blocks {
     uint8_t *arena;
-    size_t used;
+    size_t used; /* up to where the newest generation reaches */
+    unsigned generation;
+    struct block *kept[BLOCK_GENERATIONS]; /* of each one, dead ones too; newest first */
+    struct code_page *page_memory, *free_pages;
+    unsigned free_page_count;
     struct block **buckets;   /* by physical address and mode */
     struct code_page **pages; /* by page: which blocks have code there */
     struct jump_entry *jump;
@@ -96,6 +104,9 @@ void blocks_mark(struct cpu *cpu, gpa_t gpa, unsigned size);
 void blocks_watch(struct cpu *cpu, struct blocks *blocks, struct block *block, gpa_t gpa,
                   unsigned size);
 bool blocks_has_room(const struct blocks *blocks);
+
+/* Drops the oldest generation and begins a new one in its place; no block may be running. */
+void blocks_next_generation(struct cpu *cpu, struct blocks *blocks);
 
 /* Drops every block at once; none may be running. */
 void blocks_drop_all(struct cpu *cpu, struct blocks *blocks);

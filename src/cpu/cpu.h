@@ -38,9 +38,11 @@ struct cpu_engine {
     bool (*can_run)(struct cpu *cpu, struct block *block);
     void (*run)(struct cpu *cpu, struct block *block);
     void (*destroy)(struct cpu *cpu);
-    /* A decoded block goes, or all of them; no translated code is running. */
+    /* A decoded block goes, or all of them; no translated code is running. Where memory is short a
+     * new generation of blocks begins in place of the oldest, whose blocks have gone. */
     void (*block_dropped)(struct cpu *cpu, struct block *block);
     void (*blocks_dropped)(struct cpu *cpu);
+    void (*generation_began)(struct cpu *cpu, unsigned generation);
     void (*save_fx)(struct cpu *cpu); /* see cpu_save_fx() */
 };
 

@@ -5,8 +5,8 @@
 
 bool jit_has_room(const struct jit *jit)
 {
-    return jit->mem.size - jit->used >= 2 * JIT_BLOCK_MAX &&
-           JIT_RECORDS_SIZE - jit->records_used >= PAGE_SIZE;
+    return jit->end - jit->used >= 2 * JIT_BLOCK_MAX &&
+           jit->records_end - jit->records_used >= PAGE_SIZE;
 }
 
 void *jit_record(struct jit *jit, size_t size)
@@ -90,12 +90,46 @@ void jit_block_dropped(struct cpu *cpu, struct block *block)
     block->translation = NULL;
 }
 
+static void select_part(struct jit *jit, unsigned generation)
+{
+    jit->used = jit->thunks_end + generation * jit->part_size;
+    jit->end = jit->used + jit->part_size;
+    jit->records_used = generation * JIT_RECORDS_PART;
+    jit->records_end = jit->records_used + JIT_RECORDS_PART;
+    jit->left_by = NULL;
+    clear_jumps(jit);
+}
+
 void jit_blocks_dropped(struct cpu *cpu)
 {
     struct jit *jit = cpu->jit;
-    jit->used = jit->thunks_end;
-    jit->records_used = 0;
-    jit->left_by = NULL;
+    jit->part_size = align_down((jit->mem.size - jit->thunks_end) / BLOCK_GENERATIONS, 64);
     jit->stats.flushes++;
-    clear_jumps(jit);
+    select_part(jit, 0);
+}
+
+/* Takes the links that lie in the newest generation's records off what they led to. */
+static void forget_links(struct jit *jit, struct translation *target)
+{
+    const uint8_t *start = jit->records + jit->records_used;
+    for (struct jit_link **at = &target->incoming; *at;) {
+        if ((size_t)((const uint8_t *)*at - start) < JIT_RECORDS_PART)
+            *at = (*at)->next;
+        else
+            at = &(*at)->next;
+    }
+}
+
+/* The translations in this part are no block's any more: their blocks were as old, or older. What
+ * still points into it are links into younger translations. */
+void jit_generation_began(struct cpu *cpu, unsigned generation)
+{
+    struct jit *jit = cpu->jit;
+    select_part(jit, generation);
+    for (unsigned i = 0; i < BLOCK_GENERATIONS; i++) {
+        for (struct block *block = interp_blocks(cpu)->kept[i]; block; block = block->next_kept) {
+            if (jit_translation(block))
+                forget_links(jit, jit_translation(block));
+        }
+    }
 }

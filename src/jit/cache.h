@@ -78,7 +78,11 @@ struct jit {
     struct jit_config config;
     struct codemem mem;
     ptrdiff_t to_exec; /* from the writable to the executable view */
-    size_t used, thunks_end;
+    /* The cache behind the thunks, and the records, are cut in parts, one for each generation of
+     * blocks. A translation lies in the part of the generation in which it was made, its block in
+     * that generation or an older one. */
+    size_t thunks_end, part_size;
+    size_t used, end; /* of the code of the newest generation */
     bool bmi2;
     bool wrgsbase;
     bool xsave; /* the host's, without which x87 is left to handlers */
@@ -90,13 +94,14 @@ struct jit {
     struct jit_link *left_by;                 /* what the last run left by, to be linked; or NULL */
     uint32_t left_context;
     uint8_t *records; /* translations and links; go with the code */
-    size_t records_used;
+    size_t records_used, records_end;
     struct jit_stats stats;
     uint64_t called[DEC_OP_COUNT], slow_paths;
     FILE *perf_map;
 };
 
-#define JIT_RECORDS_SIZE ((size_t)32 << 20)
+#define JIT_RECORDS_SIZE ((size_t)16 << 20)
+#define JIT_RECORDS_PART (JIT_RECORDS_SIZE / BLOCK_GENERATIONS)
 #define JIT_BLOCK_MAX (32u << 10) /* host bytes that the largest block can take, with a margin */
 
 static inline bool jit_has(const struct jit *jit, enum jit_feature feature)
@@ -131,6 +136,7 @@ bool jit_resume(struct cpu *cpu);
 /* Engine callbacks. */
 void jit_block_dropped(struct cpu *cpu, struct block *block);
 void jit_blocks_dropped(struct cpu *cpu);
+void jit_generation_began(struct cpu *cpu, unsigned generation);
 
 /* thunks.c */
 void jit_emit_thunks(struct cpu *cpu);

@@ -11,8 +11,12 @@
 
 struct cpu;
 
+#define JIT_CODE_MIN ((size_t)1 << 20)
+#define JIT_CODE_DEFAULT ((size_t)64 << 20)
+#define JIT_CODE_MAX ((size_t)1 << 30) /* jumps reach 2 GiB */
+
 struct jit_config {
-    size_t code_size;  /* of the cache of translated code, in bytes; 0: the default */
+    size_t code_size;  /* of the cache of translated code, in whole pages; 0: the default */
     uint32_t without;  /* enum jit_feature: optimisations that are off */
     bool perf_map;     /* write /tmp/perf-PID.map for perf(1) */
     bool count_called; /* count the instructions that are not translated, for jit_print_stats() */

@@ -13,7 +13,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define DEFAULT_CODE_SIZE ((size_t)64 << 20)
 #define LEAF7_EBX_BMI2 BIT(8)
 #define HWCAP2_FSGSBASE BIT(1)
 
@@ -123,10 +122,11 @@ static void run(struct cpu *cpu, struct block *block)
 {
     struct jit *jit = cpu->jit;
     struct translation *translation = jit_translation(block);
-    if (!translation)
+    bool room = jit_has_room(jit); /* for an indirect entry, too */
+    if (room && !translation)
         translation = jit_translate(cpu, block);
-    if (!translation) {
-        blocks_drop_all(cpu, interp_blocks(cpu));
+    if (!room || !translation) {
+        blocks_next_generation(cpu, interp_blocks(cpu));
         return;
     }
     jit_select_context(cpu);
@@ -177,6 +177,7 @@ static const struct cpu_engine engine = {
     .destroy = destroy,
     .block_dropped = jit_block_dropped,
     .blocks_dropped = jit_blocks_dropped,
+    .generation_began = jit_generation_began,
     .save_fx = jit_save_fx,
 };
 
@@ -198,8 +199,7 @@ bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *
     cpu->jump_table = jit->jump;
     if (!jit->jump || !jit->records)
         return error_set(error, "the host has no memory for the translator's tables");
-    if (!codemem_create(&jit->mem, config->code_size ? config->code_size : DEFAULT_CODE_SIZE,
-                        error))
+    if (!codemem_create(&jit->mem, config->code_size ? config->code_size : JIT_CODE_DEFAULT, error))
         return false;
     if (config->perf_map && !open_perf_map(jit, error))
         return false;

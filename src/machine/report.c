@@ -180,6 +180,7 @@ void report_stats(const struct cpu *cpu, uint64_t host_ns, FILE *out, bool json)
         {"port_accesses", stats->port_accesses},
         {"mmio_accesses", stats->mmio_accesses},
         {"code_writes", stats->code_writes},
+        {"generations", stats->generations},
     };
     for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
         if (json)

@@ -68,6 +68,8 @@ def check_memory():
                  "0x40M", "4194305", "10000G", "17179869183G", "17179869184G", "18446744073709551615",
                  "18446744073709551616", "99999999999999999999G"]:
         run_refuses(["--memory", size], "--memory", size)
+    for size in ["", "0", "-1M", "512K", "1023K", "1.5M", "1537K", "1025M", "2G", "99999999999G"]:
+        run_refuses(["--code-cache", size], "--code-cache", size)
     # All of the host's memory, which is more than is free: the guest only touches what it uses.
     host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
     done = doppel("run", "--kernel", ELF, "--serial", "none", "--memory", f"{host}M")

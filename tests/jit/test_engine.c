@@ -2,6 +2,8 @@
  * a full cache, options. */
 #include "guest.h"
 
+#include "cpu/blocks.h"
+
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -142,27 +144,60 @@ Test(jit_engine, loops_are_interrupted)
     expect_interruptible((const uint8_t[]){0xf9, 0x72, 0xfd}, 3, 7);             /* stc; jc */
 }
 
-/* The smallest cache that holds anything, and more code than it holds. */
+/* More code than the smallest cache holds: an INC at each seventh byte, from each of which a block
+ * begins, all of them run twice. What is old goes, and comes back. */
 Test(jit_engine, full_cache)
 {
-    const struct jit_config config = {.code_size = 128 << 10};
+    static const uint8_t insn[] = {0xff, 0x04, 0x25, 0x00, 0xf0, 0x7f, 0x00}; /* inc [GUEST_DATA] */
+    const struct jit_config config = {.code_size = JIT_CODE_MIN};
     struct guest guest;
     guest_create(&guest, &config);
     uint8_t code[GUEST_CODE_SIZE];
-    memset(code, 0x90, sizeof(code));
-    unsigned count = 0; /* inc dword [GUEST_DATA]; jmp +0 */
-    for (unsigned i = 0; i + 16 < sizeof(code); i += 9, count++)
-        memcpy(code + i, "\xff\x04\x25\x00\xf0\x7f\x00\xeb", 9);
-    code[sizeof(code) - 1] = 0xf4;
+    memset(code, 0xf4, sizeof(code));
+    const unsigned count = (sizeof(code) - 1) / sizeof(insn);
+    for (unsigned i = 0; i < count; i++)
+        memcpy(code + i * sizeof(insn), insn, sizeof(insn));
     guest_set_code(&guest, 0, code, sizeof(code));
-    for (unsigned i = 0; i < 4; i++) {
-        memset(guest_data(&guest), 0, 4);
-        cr_assert_eq(run_at(&guest, 0), CPU_EXIT_HALT);
-        uint32_t counted;
+    uint32_t expected = 0, counted;
+    for (unsigned i = 0; i < 2 * BLOCK_MAX_INSNS; i++) {
+        unsigned first = i % BLOCK_MAX_INSNS;
+        cr_assert_eq(run_at(&guest, first * sizeof(insn)), CPU_EXIT_HALT);
+        expected += count - first;
         memcpy(&counted, guest_data(&guest), 4);
-        cr_assert_eq(counted, count);
+        cr_assert_eq(counted, expected);
     }
-    cr_expect_gt(jit_stats(guest.cpu)->flushes, 2);
+    cr_expect_gt(guest.cpu->stats.generations, 2 * BLOCK_GENERATIONS);
+    cr_expect_leq(jit_stats(guest.cpu)->flushes, 1, "the one at the start");
+    guest_destroy(&guest);
+}
+
+/* A caller that goes on calling while the code that it calls goes through the whole cache: links
+ * and jump entries into what went must not be followed. */
+Test(jit_engine, old_code_calls_new_code)
+{
+    /* 1: call rdx; add rdx, 8; dec ecx; jnz 1b; hlt. Callees: 63 ADDs and a RET, from each ADD. */
+    static const uint8_t caller[] = {0xff, 0xd2, 0x48, 0x83, 0xc2, 8, 0xff, 0xc9, 0x75, 0xf6, 0xf4};
+    static const uint8_t insn[] = {0x48, 0x81, 0x04, 0x24, 0, 0, 0, 0}; /* add qword [rsp], 0 */
+    const struct jit_config config = {.code_size = JIT_CODE_MIN};
+    struct guest guest;
+    guest_create(&guest, &config);
+    uint8_t code[GUEST_CODE_SIZE - PAGE_SIZE];
+    const unsigned count = sizeof(code) / sizeof(insn) - 1;
+    for (unsigned i = 0; i < count; i++)
+        memcpy(code + i * sizeof(insn), insn, sizeof(insn));
+    for (unsigned i = 63; i < count; i += 64)
+        code[i * sizeof(insn)] = 0xc3;
+    guest_set_code(&guest, 0, caller, sizeof(caller));
+    guest_set_code(&guest, PAGE_SIZE, code, sizeof(code));
+    for (unsigned round = 0; round < 20; round++) {
+        guest.cpu->gpr[REG_RDX] = GUEST_CODE + PAGE_SIZE;
+        guest.cpu->gpr[REG_RCX] = count - 64;
+        guest.cpu->gpr[REG_RSP] = GUEST_DATA + 1024;
+        cr_assert_eq(run_at(&guest, 0), CPU_EXIT_HALT);
+        cr_assert_eq(guest.cpu->gpr[REG_RCX], 0);
+        cr_assert_eq(guest.cpu->gpr[REG_RSP], GUEST_DATA + 1024);
+    }
+    cr_expect_gt(guest.cpu->stats.generations, BLOCK_GENERATIONS);
     guest_destroy(&guest);
 }
 
