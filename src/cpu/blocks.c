@@ -25,6 +25,7 @@ struct code_page {
     gpa_t page;
     struct code_page *next_in_bucket;
     struct block_ref *refs;
+    bool stale;                     /* refs may be of dead blocks; while a generation goes */
     unsigned stray_writes;          /* to marks that outlived their blocks, since it has no block */
     uint8_t bytes[PHYS_CODE_BYTES]; /* a bit for each byte of the refs */
 };
@@ -274,20 +275,39 @@ static void drop_range(struct cpu *cpu, struct blocks *blocks, struct written_ra
     keep_live_refs(cpu, page);
 }
 
+/* BLOCK_ONE_PAGE is no page. */
+static void mark_stale(struct blocks *blocks, gpa_t page_address)
+{
+    struct code_page *page = find_page(blocks, page_address);
+    if (page)
+        page->stale = true;
+}
+
+static void clean_page(struct cpu *cpu, struct blocks *blocks, gpa_t page_address)
+{
+    struct code_page *page = find_page(blocks, page_address);
+    if (!page || !page->stale)
+        return;
+    page->stale = false;
+    keep_live_refs(cpu, page);
+    if (!page->refs)
+        forget_page(cpu, blocks, page);
+}
+
 void blocks_next_generation(struct cpu *cpu, struct blocks *blocks)
 {
     blocks->generation = (blocks->generation + 1) % BLOCK_GENERATIONS;
     blocks->used = blocks->generation * GENERATION_SIZE;
-    for (struct block *block = blocks->kept[blocks->generation]; block; block = block->next_kept)
-        drop_block(cpu, blocks, block);
+    struct block *oldest = blocks->kept[blocks->generation];
     blocks->kept[blocks->generation] = NULL;
-    for (unsigned i = 0; i < PAGE_BUCKETS; i++) {
-        for (struct code_page *page = blocks->pages[i], *next; page; page = next) {
-            next = page->next_in_bucket;
-            keep_live_refs(cpu, page);
-            if (!page->refs)
-                forget_page(cpu, blocks, page);
-        }
+    for (struct block *block = oldest; block; block = block->next_kept) {
+        drop_block(cpu, blocks, block);
+        mark_stale(blocks, block->gpa & PAGE_MASK);
+        mark_stale(blocks, block->second);
+    }
+    for (struct block *block = oldest; block; block = block->next_kept) {
+        clean_page(cpu, blocks, block->gpa & PAGE_MASK);
+        clean_page(cpu, blocks, block->second);
     }
     memset(blocks->jump, 0, JUMP_ENTRIES * sizeof(*blocks->jump));
     cpu->stats.generations++;

@@ -20,7 +20,27 @@ void jit_link(struct jit_link *link, struct translation *target)
 {
     asm_patch(link->site, link->backward ? target->polled : target->entry);
     link->next = target->incoming;
+    link->previous = &target->incoming;
+    if (link->next)
+        link->next->previous = &link->next;
     target->incoming = link;
+}
+
+static void unlink_from_target(struct jit_link *link)
+{
+    *link->previous = link->next;
+    if (link->next)
+        link->next->previous = link->previous;
+    link->previous = NULL;
+}
+
+struct jit_link *jit_new_link(struct cpu *cpu)
+{
+    struct jit_link **newest = &cpu->jit->links[interp_blocks(cpu)->generation];
+    struct jit_link *link = jit_record(cpu->jit, sizeof(*link));
+    *link = (struct jit_link){.older = *newest};
+    *newest = link;
+    return link;
 }
 
 static void clear_jumps(struct jit *jit)
@@ -80,8 +100,11 @@ void jit_block_dropped(struct cpu *cpu, struct block *block)
     struct translation *translation = jit_translation(block);
     if (!translation)
         return;
-    for (struct jit_link *link = translation->incoming; link; link = link->next)
+    while (translation->incoming) {
+        struct jit_link *link = translation->incoming;
         asm_patch(link->site, link->unlinked);
+        unlink_from_target(link);
+    }
     for (unsigned i = 0; i < ARRAY_SIZE(translation->indirect); i++) {
         struct assembler a = {translation->indirect[i]};
         if (a.p)
@@ -96,6 +119,7 @@ static void select_part(struct jit *jit, unsigned generation)
     jit->end = jit->used + jit->part_size;
     jit->records_used = generation * JIT_RECORDS_PART;
     jit->records_end = jit->records_used + JIT_RECORDS_PART;
+    jit->links[generation] = NULL;
     jit->left_by = NULL;
     clear_jumps(jit);
 }
@@ -105,31 +129,18 @@ void jit_blocks_dropped(struct cpu *cpu)
     struct jit *jit = cpu->jit;
     jit->part_size = align_down((jit->mem.size - jit->thunks_end) / BLOCK_GENERATIONS, 64);
     jit->stats.flushes++;
+    memset(jit->links, 0, sizeof(jit->links));
     select_part(jit, 0);
 }
 
-/* Takes the links that lie in the newest generation's records off what they led to. */
-static void forget_links(struct jit *jit, struct translation *target)
-{
-    const uint8_t *start = jit->records + jit->records_used;
-    for (struct jit_link **at = &target->incoming; *at;) {
-        if ((size_t)((const uint8_t *)*at - start) < JIT_RECORDS_PART)
-            *at = (*at)->next;
-        else
-            at = &(*at)->next;
-    }
-}
-
 /* The translations in this part are no block's any more: their blocks were as old, or older. What
- * still points into it are links into younger translations. */
+ * still knows it are younger translations that its links lead to. */
 void jit_generation_began(struct cpu *cpu, unsigned generation)
 {
     struct jit *jit = cpu->jit;
-    select_part(jit, generation);
-    for (unsigned i = 0; i < BLOCK_GENERATIONS; i++) {
-        for (struct block *block = interp_blocks(cpu)->kept[i]; block; block = block->next_kept) {
-            if (jit_translation(block))
-                forget_links(jit, jit_translation(block));
-        }
+    for (struct jit_link *link = jit->links[generation]; link; link = link->older) {
+        if (link->previous)
+            unlink_from_target(link);
     }
+    select_part(jit, generation);
 }

@@ -13,9 +13,10 @@ struct assembler;
 struct jit_link {
     uint8_t *site; /* the rel32, in the writable view */
     uint8_t *unlinked;
-    struct jit_link *next; /* into the same target */
-    uint16_t offset;       /* the target's, in the page */
-    bool backward;         /* requests must be polled on the way */
+    struct jit_link *next, **previous; /* into the same target; previous NULL: not linked */
+    struct jit_link *older;            /* made before it in this generation */
+    uint16_t offset;                   /* the target's, in the page */
+    bool backward;                     /* requests must be polled on the way */
 };
 
 struct translation {
@@ -95,6 +96,7 @@ struct jit {
     uint32_t left_context;
     uint8_t *records; /* translations and links; go with the code */
     size_t records_used, records_end;
+    struct jit_link *links[BLOCK_GENERATIONS]; /* of each generation's code; newest first */
     struct jit_stats stats;
     uint64_t called[DEC_OP_COUNT], slow_paths;
     FILE *perf_map;
@@ -117,6 +119,9 @@ static inline struct translation *jit_translation(const struct block *block)
 /* Whether there is room for one more block. */
 bool jit_has_room(const struct jit *jit);
 void *jit_record(struct jit *jit, size_t size);
+
+/* A link in the code of the newest generation, not linked yet. */
+struct jit_link *jit_new_link(struct cpu *cpu);
 
 /* Lets `link` lead to target. */
 void jit_link(struct jit_link *link, struct translation *target);

@@ -22,12 +22,10 @@ static bool is_in_page(const struct emitter *e, int64_t offset)
 static struct jit_link *new_link(struct emitter *e, uint8_t *site, const struct interp_insn *from,
                                  int64_t offset)
 {
-    struct jit_link *link = jit_record(e->jit, sizeof(*link));
-    *link = (struct jit_link){
-        .site = site,
-        .offset = (uint16_t)offset,
-        .backward = offset <= from->offset,
-    };
+    struct jit_link *link = jit_new_link(e->cpu);
+    link->site = site;
+    link->offset = (uint16_t)offset;
+    link->backward = offset <= from->offset;
     return link;
 }
 
