@@ -2,7 +2,7 @@
  *
  * The registers are right after every element, so that faults and interrupts between elements need
  * nothing more; only the flags of a repeated CMPS or SCAS wait for its end, as the manual has it
- * (SDM vol. 2, REP). MOVS and STOS upwards go a page at a time where both pages are plain RAM. */
+ * (SDM vol. 2, REP). Upwards they go a page at a time where the pages are plain RAM. */
 #include "cpu/interp_integer.h"
 
 /* How many single elements pass between two looks at the requests. */
@@ -13,6 +13,7 @@ struct string {
     uint64_t keep;    /* their bits that a write keeps: 32 bits clear the upper half */
     uint64_t step;    /* plus or minus the element's size */
     enum dec_seg seg; /* of the source; the destination is in ES */
+    bool zero;        /* CMPS and SCAS: the repetition goes on while ZF is this */
 };
 
 /* An element or a run of them. Elements fault before changing a register; runs return the count
@@ -93,6 +94,22 @@ static ALWAYS_INLINE void cmps(struct cpu *cpu, const struct string *string, uin
     index_add(cpu, string, REG_RDI, string->step);
 }
 
+/* Fills bytes with elements. The host's own instruction fills long runs fastest; it takes a while
+ * to start. */
+static ALWAYS_INLINE void fill(uint8_t *dst, uint64_t value, uint64_t bytes, unsigned size)
+{
+    enum { LONG_RUN = 512 };
+    if (size == 1 || !(value & bytes_mask(size))) {
+        memset(dst, (uint8_t)value, bytes);
+    } else if (size == 8 && bytes >= LONG_RUN) {
+        uint64_t count = bytes / 8;
+        __asm__ volatile("rep stosq" : "+D"(dst), "+c"(count) : "a"(value) : "memory");
+    } else {
+        for (uint64_t i = 0; i < bytes; i += size)
+            store_le(dst + i, value, size);
+    }
+}
+
 /* The datum at seg:offset in host memory with *bytes cut to how far it can be used, or NULL where
  * segment checks, MMIO, decoded code or a missing translation ask for single elements. */
 static uint8_t *host_run(struct cpu *cpu, const struct string *string, enum dec_seg seg,
@@ -158,26 +175,75 @@ static ALWAYS_INLINE uint64_t stos_run(struct cpu *cpu, const struct string *str
         return 0;
     uint64_t count = bytes / size, value = cpu->gpr[REG_RAX];
     bytes = count * size;
-    if (size == 1 || !(value & bytes_mask(size))) {
-        memset(dst, (uint8_t)value, bytes);
-    } else {
-        for (uint64_t i = 0; i < bytes; i += size)
-            store_le(dst + i, value, size);
-    }
+    fill(dst, value, bytes, size);
     index_add(cpu, string, REG_RDI, bytes);
     return count;
 }
 
-static ALWAYS_INLINE uint64_t no_run(struct cpu *cpu, const struct string *string, unsigned size)
+static ALWAYS_INLINE uint64_t lods_run(struct cpu *cpu, const struct string *string, unsigned size)
 {
-    (void)cpu, (void)string, (void)size;
-    return 0;
+    if ((int64_t)string->step < 0)
+        return 0;
+    uint64_t bytes = bytes_left(cpu, string, size);
+    const uint8_t *src =
+        host_run(cpu, string, string->seg, index_read(cpu, string, REG_RSI), false, &bytes);
+    uint64_t count = bytes / size;
+    if (!src || !count)
+        return 0;
+    gpr_write_fixed(cpu, REG_RAX, load_le(src + (count - 1) * size, size), size);
+    index_add(cpu, string, REG_RSI, count * size);
+    return count;
+}
+
+/* SCAS and CMPS: only what surely does not end the repetition. The last element makes the flags. */
+static ALWAYS_INLINE uint64_t scas_run(struct cpu *cpu, const struct string *string, unsigned size)
+{
+    uint64_t bytes = bytes_left(cpu, string, size) - size;
+    if ((int64_t)string->step < 0 || !bytes)
+        return 0;
+    const uint8_t *data =
+        host_run(cpu, string, SEG_ES, index_read(cpu, string, REG_RDI), false, &bytes);
+    if (!data)
+        return 0;
+    uint64_t count = 0, value = cpu->gpr[REG_RAX] & bytes_mask(size);
+    if (size == 1 && !string->zero) {
+        const uint8_t *found = memchr(data, (int)value, bytes);
+        count = found ? (uint64_t)(found - data) : bytes;
+    } else {
+        while (count < bytes / size &&
+               (load_le(data + count * size, size) == value) == string->zero)
+            count++;
+    }
+    index_add(cpu, string, REG_RDI, count * size);
+    return count;
+}
+
+static ALWAYS_INLINE uint64_t cmps_run(struct cpu *cpu, const struct string *string, unsigned size)
+{
+    uint64_t bytes = bytes_left(cpu, string, size) - size;
+    if ((int64_t)string->step < 0 || !bytes)
+        return 0;
+    const uint8_t *a =
+        host_run(cpu, string, string->seg, index_read(cpu, string, REG_RSI), false, &bytes);
+    if (!a)
+        return 0;
+    const uint8_t *b =
+        host_run(cpu, string, SEG_ES, index_read(cpu, string, REG_RDI), false, &bytes);
+    if (!b)
+        return 0;
+    uint64_t count = 0;
+    while (count < bytes / size &&
+           (load_le(a + count * size, size) == load_le(b + count * size, size)) == string->zero)
+        count++;
+    index_add(cpu, string, REG_RSI, count * size);
+    index_add(cpu, string, REG_RDI, count * size);
+    return count;
 }
 
 /* Up to a page, or up to ELEMENTS_PER_TURN elements, or one where it may stop the CPU; false when
- * the repetition is over. REPE and REPNE of CMPS and SCAS go on while ZF is `zero`. */
+ * the repetition is over. */
 static ALWAYS_INLINE bool repeat_turn(struct cpu *cpu, const struct string *string,
-                                      element_fn *element, run_fn *run, bool compares, bool zero,
+                                      element_fn *element, run_fn *run, bool compares,
                                       uint64_t *rflags, unsigned size)
 {
     bool step = cpu->rflags & FLAG_TF;
@@ -191,7 +257,7 @@ static ALWAYS_INLINE bool repeat_turn(struct cpu *cpu, const struct string *stri
         index_add(cpu, string, REG_RCX, -1ull);
         if (!index_read(cpu, string, REG_RCX))
             return false;
-        if (compares && !!(*rflags & FLAG_ZF) != zero)
+        if (compares && !!(*rflags & FLAG_ZF) != string->zero)
             return false;
     }
     return true;
@@ -205,6 +271,7 @@ static ALWAYS_INLINE void string_op(struct cpu *cpu, const struct dec_insn *insn
         .keep = insn->address_size == 2 ? ~0xffffull : 0,
         .step = cpu->rflags & FLAG_DF ? -(uint64_t)size : size,
         .seg = insn->mem.segment,
+        .zero = !(insn->prefixes & DEC_PREFIX_REPNE),
     };
     if (!(insn->prefixes & (DEC_PREFIX_REP | DEC_PREFIX_REPNE))) {
         element(cpu, &string, &cpu->rflags, size);
@@ -219,9 +286,8 @@ static ALWAYS_INLINE void string_op(struct cpu *cpu, const struct dec_insn *insn
         index_add(cpu, &string, REG_RDI, 0);
     if (!index_read(cpu, &string, REG_RCX))
         return;
-    bool zero = !(insn->prefixes & DEC_PREFIX_REPNE);
     uint64_t rflags = cpu->rflags;
-    while (repeat_turn(cpu, &string, element, run, compares, zero, &rflags, size)) {
+    while (repeat_turn(cpu, &string, element, run, compares, &rflags, size)) {
         /* Let interrupts and single-step traps in; the instruction goes on where it left off. */
         if ((cpu->rflags & FLAG_TF) || atomic_load_explicit(&cpu->requests, memory_order_relaxed)) {
             interp_suspend(cpu);
@@ -233,9 +299,9 @@ static ALWAYS_INLINE void string_op(struct cpu *cpu, const struct dec_insn *insn
 
 HANDLERS(movs, string_op, movs, movs_run, false)
 HANDLERS(stos, string_op, stos, stos_run, false)
-HANDLERS(lods, string_op, lods, no_run, false)
-HANDLERS(scas, string_op, scas, no_run, true)
-HANDLERS(cmps, string_op, cmps, no_run, true)
+HANDLERS(lods, string_op, lods, lods_run, false)
+HANDLERS(scas, string_op, scas, scas_run, true)
+HANDLERS(cmps, string_op, cmps, cmps_run, true)
 static const handler_row movs_handlers = ROW(movs), stos_handlers = ROW(stos),
                          lods_handlers = ROW(lods), scas_handlers = ROW(scas),
                          cmps_handlers = ROW(cmps);

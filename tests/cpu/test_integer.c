@@ -136,6 +136,59 @@ Test(integer, copies_downwards_over_pages)
     cr_assert_eq(reg(REG_RSI), 0x3fff8);
 }
 
+/* Runs one of REPE/REPNE SCAS/CMPS over 0x1234 elements of 5a, of which number `ends` is a5, from
+ * an odd address over several pages. */
+static void search(bool compare, bool equal, unsigned size, unsigned ends)
+{
+    const uint64_t count = 0x1234, source = 0x60003, destination = 0x40001;
+    uint64_t usual = 0x5a5a5a5a5a5a5a5a, other = 0xa5a5a5a5a5a5a5a5;
+    for (uint64_t i = 0; i < count * size; i += 8) {
+        guest_write(&guest, destination + i, usual, 8);
+        guest_write(&guest, source + i, equal ? usual : other, 8);
+    }
+    guest_write(&guest, destination + (uint64_t)ends * size, other, size);
+    guest.cpu->gpr[REG_RAX] = equal ? usual : other;
+    guest.cpu->gpr[REG_RSI] = source;
+    guest.cpu->gpr[REG_RDI] = destination;
+    guest.cpu->gpr[REG_RCX] = count;
+    uint8_t opcode = (uint8_t)((compare ? 0xa6 : 0xae) | (size > 1));
+    GUEST_RUN(&guest, size == 2 ? 0x66 : 0x3e, equal ? 0xf3 : 0xf2, size == 8 ? 0x48 : 0x40, opcode,
+              0xf4);
+    uint64_t done = ends < count ? ends + 1 : count;
+    bool found = ends < count;
+    cr_assert_eq(reg(REG_RCX), count - done, "compare %d equal %d size %u", compare, equal, size);
+    cr_assert_eq(reg(REG_RDI), destination + done * size);
+    cr_assert_eq(reg(REG_RSI), compare ? source + done * size : source);
+    cr_assert_eq(!!(guest.cpu->rflags & FLAG_ZF), equal != found);
+}
+
+Test(integer, searches_end_at_the_element)
+{
+    static const unsigned ends[] = {0, 1, 63, 64, 4093, 4094, 4095, 4096, 0x1233, 0x1234};
+    guest_enter_long(&guest, 0);
+    for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        for (unsigned size = 1; size <= 8; size *= 2) {
+            search(false, false, size, ends[i]);
+            search(false, true, size, ends[i]);
+            search(true, false, size, ends[i]);
+            search(true, true, size, ends[i]);
+        }
+    }
+}
+
+Test(integer, repeated_loads_keep_the_last)
+{
+    guest_enter_long(&guest, 0);
+    for (unsigned i = 0; i < 0x2000; i += 8)
+        guest_write(&guest, 0x40003 + i, i, 8);
+    guest.cpu->gpr[REG_RSI] = 0x40003;
+    guest.cpu->gpr[REG_RCX] = 0x400;
+    GUEST_RUN(&guest, 0xf3, 0x48, 0xad, 0xf4); /* rep lodsq */
+    cr_assert_eq(reg(REG_RAX), 0x1ff8);
+    cr_assert_eq(reg(REG_RSI), 0x42003);
+    cr_assert_eq(reg(REG_RCX), 0);
+}
+
 /* A request that cannot be taken yet makes the instruction leave off, but not stand still. */
 Test(integer, repetitions_go_on_under_a_request)
 {
