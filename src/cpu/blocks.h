@@ -31,7 +31,8 @@ struct block {
     uint16_t count;    /* of instructions */
     uint16_t length;   /* of their code in bytes */
     uint16_t patience; /* how often it is interpreted before an engine takes it */
-    void *translation; /* another engine's */
+    void *translation; /* another engine's, and one that it makes for what is rare */
+    void *plain_translation;
     struct block *next_in_bucket;
     struct block *next_kept; /* older, in its generation */
     struct interp_insn insn[];

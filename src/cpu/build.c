@@ -65,7 +65,7 @@ static struct block *start_block(struct cpu *cpu, struct blocks *blocks, struct 
     block->count = 0;
     block->length = 0;
     block->patience = rewritten ? REWRITTEN_PATIENCE : 0;
-    block->translation = NULL;
+    block->translation = block->plain_translation = NULL;
     cpu->stats.blocks_decoded++;
     return block;
 }

@@ -270,6 +270,7 @@ struct cpu {
     uint64_t code_page; /* linear address of the page of the running translated block */
     void *jump_table;   /* translated code's: src/jit/cache.h */
     void *host_stack;   /* C code's stack while translated code runs */
+    uint64_t kept[8];   /* translated code's registers while the TLB is filled */
     uint32_t branch;    /* the indirect branch that left translated code: likewise */
 
     struct segment seg[6], ldtr, tr;

@@ -98,6 +98,7 @@ void jit_block_dropped(struct cpu *cpu, struct block *block)
 {
     struct jit *jit = cpu->jit;
     struct translation *translation = jit_translation(block);
+    block->plain_translation = NULL; /* nothing leads to it */
     if (!translation)
         return;
     while (translation->incoming) {

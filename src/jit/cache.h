@@ -59,6 +59,9 @@ struct jit_left {
     uint64_t exit; /* enum jit_exit */
 };
 
+/* What an access that meets no TLB entry wants of it: enum mmu_refill. */
+enum refill_kind { REFILL_READ, REFILL_WRITE, REFILL_READ_TO_WRITE, REFILL_KINDS };
+
 /* Shared code, in the executable view. */
 struct jit_thunks {
     struct jit_left (*enter)(struct cpu *cpu, const uint8_t *code); /* runs until code leaves */
@@ -73,6 +76,10 @@ struct jit_thunks {
     /* Call: load or save vector or x87 registers. They change T0, T1 and the flags; save_vec
      * changes RAX and the flags. */
     const uint8_t *load_vec, *save_vec, *load_fx, *save_fx;
+    /* Call, after a check of T0 or T2 has failed: returns with the linear address in it and a TLB
+     * entry filled, or goes on in the plain translation of the instruction whose offset lies 5
+     * bytes behind the call. */
+    const uint8_t *refill[REFILL_KINDS][2];
 };
 
 struct jit {
@@ -138,12 +145,16 @@ bool jit_is_context(const struct cpu *cpu);
  * next_rip in what is now its context. False: the run loop has something to do first. */
 bool jit_resume(struct cpu *cpu);
 
+/* The plain translation of the block at RIP, in the executable view; NULL: leave. Raises what
+ * fetching raises. */
+const uint8_t *jit_plain(struct cpu *cpu);
+
 /* Engine callbacks. */
 void jit_block_dropped(struct cpu *cpu, struct block *block);
 void jit_blocks_dropped(struct cpu *cpu);
 void jit_generation_began(struct cpu *cpu, unsigned generation);
 
-/* thunks.c */
+/* thunks.c, refill.c */
 void jit_emit_thunks(struct cpu *cpu);
 void jit_emit_indirect_entry(struct jit *jit, struct translation *target, bool global);
 
@@ -151,7 +162,8 @@ void jit_emit_indirect_entry(struct jit *jit, struct translation *target, bool g
 void jit_emit_state_thunks(struct cpu *cpu, struct assembler *a);
 void jit_save_fx(struct cpu *cpu);
 
-/* translate.c: NULL where there is no room. */
-struct translation *jit_translate(struct cpu *cpu, struct block *block);
+/* translate.c: NULL where there is no room. A plain translation runs accesses that cannot be
+ * grouped: to devices, across pages, to pages with code, and those that fault. */
+struct translation *jit_translate(struct cpu *cpu, struct block *block, bool plain);
 
 #endif

@@ -29,6 +29,7 @@ enum jit_feature {
     JIT_LIVENESS = 1 << 2, /* looking for dead status flags beyond a block's end */
     JIT_LOOKUP = 1 << 3,   /* finding blocks by address without leaving translated code */
     JIT_GLOBAL = 1 << 4,   /* what is found through global translations stays so in all spaces */
+    JIT_GROUPS = 1 << 5,   /* one check for several memory accesses */
 };
 
 /* The bits of a comma-separated list. False with *bad at the first name that is unknown. */
@@ -50,7 +51,9 @@ enum jit_exit {
 
 struct jit_stats {
     uint64_t blocks, guest_bytes, host_bytes, flushes;
-    uint64_t entries, links; /* entries from C; links made */
+    uint64_t entries, links;   /* entries from C; links made */
+    uint64_t checks, accesses; /* emitted: the latter to guest memory, the former of TLB entries */
+    uint64_t plain;            /* entries of plain translations */
     uint64_t exits[JIT_EXITS];
 };
 

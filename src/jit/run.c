@@ -16,7 +16,8 @@
 #define LEAF7_EBX_BMI2 BIT(8)
 #define HWCAP2_FSGSBASE BIT(1)
 
-static const char *const feature_names[] = {"native", "links", "liveness", "lookup", "global"};
+static const char *const feature_names[] = {"native", "links",  "liveness",
+                                            "lookup", "global", "groups"};
 
 bool jit_parse_features(const char *list, uint32_t *features, const char **bad)
 {
@@ -39,7 +40,7 @@ bool jit_parse_features(const char *list, uint32_t *features, const char **bad)
 
 const char *jit_feature_names(void)
 {
-    return "native, links, liveness, lookup, global";
+    return "native, links, liveness, lookup, global, groups";
 }
 
 static void set_gs(struct cpu *cpu)
@@ -108,6 +109,20 @@ bool jit_resume(struct cpu *cpu)
     return true;
 }
 
+const uint8_t *jit_plain(struct cpu *cpu)
+{
+    struct jit *jit = cpu->jit;
+    struct block *block = blocks_find(cpu, interp_blocks(cpu), cpu->rip);
+    struct translation *translation = block->plain_translation;
+    jit->stats.plain++;
+    if (!translation)
+        translation = jit_translate(cpu, block, true);
+    if (translation)
+        return translation->entry + jit->to_exec;
+    blocks_next_generation(cpu, interp_blocks(cpu));
+    return NULL;
+}
+
 static void count_exit(struct cpu *cpu, enum jit_exit exit)
 {
     struct jit *jit = cpu->jit;
@@ -124,7 +139,7 @@ static void run(struct cpu *cpu, struct block *block)
     struct translation *translation = jit_translation(block);
     bool room = jit_has_room(jit); /* for an indirect entry, too */
     if (room && !translation)
-        translation = jit_translate(cpu, block);
+        translation = jit_translate(cpu, block, false);
     if (!room || !translation) {
         blocks_next_generation(cpu, interp_blocks(cpu));
         return;

@@ -46,6 +46,7 @@ static void emit_handler(struct emitter *e, const struct interp_insn *in, bool l
         return;
     }
     bool status_out = live_after(e);
+    emit_forget_pointers(e);
     asm_patch(asm_call(&e->a),
               e->jit->thunks.handler[live_before(e) != 0][status_out] - e->jit->to_exec);
     e->in_host = false;
@@ -135,12 +136,15 @@ static bool emit_insn(struct emitter *e, const struct interp_insn *in)
     bool native = jit_has(e->jit, JIT_NATIVE);
     bool raises = in->handler == interp_raise_ud || in->handler == interp_raise_nm;
     unsigned first_slow = e->slow_count;
+    e->taken = 0;
     if (native && last && in_middle && emit_side_exit(e, in))
         return true;
     if (!native || raises || !emit_native(e, in, last)) {
         emit_handler(e, in, last);
         return !last;
     }
+    if (e->slow_count > first_slow)
+        emit_forget_pointers(e); /* which handlers do not keep */
     for (unsigned i = first_slow; i < e->slow_count; i++) {
         struct slow_path *slow = &e->slow[i];
         slow->in = in;
@@ -159,6 +163,9 @@ static void emit_body(struct emitter *e)
 {
     const struct block *block = e->block;
     find_live_flags(e);
+    emit_forget_pointers(e);
+    if (!e->plain)
+        groups_find(&e->groups, block);
     e->index = 0;
     e->translation->flags_alive = live_before(e) != 0;
     emit_poll(e);
@@ -171,6 +178,7 @@ static void emit_body(struct emitter *e)
     if (goes_on)
         emit_goto(e, e->translation->offset + block->length);
     emit_side_exits(e);
+    emit_refill_paths(e);
     emit_slow_paths(e);
 }
 
@@ -181,7 +189,7 @@ static void write_perf_map(struct emitter *e, size_t size)
             (unsigned long)e->cpu->rip);
 }
 
-struct translation *jit_translate(struct cpu *cpu, struct block *block)
+struct translation *jit_translate(struct cpu *cpu, struct block *block, bool plain)
 {
     struct jit *jit = cpu->jit;
     if (!jit_has_room(jit) || !blocks_has_room(interp_blocks(cpu)))
@@ -191,6 +199,7 @@ struct translation *jit_translate(struct cpu *cpu, struct block *block)
         .cpu = cpu,
         .jit = jit,
         .block = block,
+        .plain = plain,
         .translation = jit_record(jit, sizeof(struct translation)),
     };
     *e.translation = (struct translation){.offset = (uint16_t)(block->gpa & ~PAGE_MASK)};
@@ -202,7 +211,7 @@ struct translation *jit_translate(struct cpu *cpu, struct block *block)
     jit->stats.guest_bytes += block->length;
     jit->stats.host_bytes += size;
     e.translation->host_size = (uint32_t)size;
-    block->translation = e.translation;
+    *(plain ? &block->plain_translation : &block->translation) = e.translation;
     if (jit->perf_map)
         write_perf_map(&e, size);
     return e.translation;

@@ -32,7 +32,7 @@ static void translate_near_code(struct cpu *cpu, struct tlb_entry *entry, struct
 }
 
 static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum mmu_access access,
-                                      struct part *part, struct mmu_fault *fault)
+                                      bool quick, struct part *part, struct mmu_fault *fault)
 {
     struct tlb_bank *bank = cpu->tlbs->current;
     struct tlb_entry *entry = tlb_table_entry(&bank->table[view], part->va);
@@ -49,7 +49,7 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
         return MMU_OK;
     }
     struct walk walk;
-    enum mmu_status status = walk_translate(cpu, view, access, part->va, &walk, fault);
+    enum mmu_status status = walk_translate(cpu, view, access, part->va, quick, &walk, fault);
     if (status != MMU_OK)
         return status;
     part->gpa = walk.gpa;
@@ -79,6 +79,21 @@ static gva_t next_page(const struct cpu *cpu, gva_t va)
     return next;
 }
 
+bool mmu_refill(struct cpu *cpu, gva_t va, enum mmu_refill kind)
+{
+    enum tlb_view view = mode_view(cpu->mode);
+    const struct tlb_entry *entry = tlb_table_entry(&cpu->tlbs->current->table[view], va);
+    const uint64_t *tag = kind == MMU_REFILL_READ ? &entry->read_tag : &entry->write_tag;
+    struct part part = {.va = va};
+    struct mmu_fault fault;
+    if ((va ^ *tag) < PAGE_SIZE)
+        return false; /* the access goes on in the next page */
+    cpu->stats.tlb_slow++;
+    enum mmu_access access = kind == MMU_REFILL_WRITE ? MMU_WRITE : MMU_READ;
+    return translate_data(cpu, view, access, true, &part, &fault) == MMU_OK &&
+           (va ^ *tag) < PAGE_SIZE;
+}
+
 /* Splits an access at the page's end and translates its one or two parts. */
 static enum mmu_status translate_parts(struct cpu *cpu, enum tlb_view view, enum mmu_access access,
                                        gva_t va, unsigned size, struct part part[2],
@@ -92,7 +107,7 @@ static enum mmu_status translate_parts(struct cpu *cpu, enum tlb_view view, enum
     part[1].size = size - part[0].size;
     cpu->stats.tlb_slow++;
     for (unsigned i = 0; i < *count; i++) {
-        enum mmu_status status = translate_data(cpu, view, access, &part[i], fault);
+        enum mmu_status status = translate_data(cpu, view, access, false, &part[i], fault);
         if (status != MMU_OK)
             return status;
     }
@@ -214,7 +229,7 @@ static enum mmu_status fetch_page(struct cpu *cpu, gva_t va, gpa_t *gpa, unsigne
     }
     struct walk walk;
     enum tlb_view view = user ? TLB_VIEW_USER : TLB_VIEW_SUPERVISOR;
-    enum mmu_status status = walk_translate(cpu, view, MMU_EXECUTE, va, &walk, fault);
+    enum mmu_status status = walk_translate(cpu, view, MMU_EXECUTE, va, false, &walk, fault);
     if (status != MMU_OK)
         return status;
     *gpa = walk.gpa;

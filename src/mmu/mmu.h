@@ -47,6 +47,12 @@ uint8_t *mmu_store_beside_code(struct cpu *cpu, enum tlb_view view, gva_t va, un
 enum mmu_status mmu_probe_write(struct cpu *cpu, enum tlb_view view, gva_t va, unsigned size,
                                 struct mmu_fault *fault);
 
+/* Fills the TLB for an access that translated code is about to make; the last kind is a read that a
+ * write will follow. False: the access is not one to ordinary RAM within a page, or would fault,
+ * or marks an entry in a page with code. Uses general registers only. */
+enum mmu_refill { MMU_REFILL_READ, MMU_REFILL_WRITE, MMU_REFILL_READ_TO_WRITE };
+bool mmu_refill(struct cpu *cpu, gva_t va, enum mmu_refill kind);
+
 /* The guest-physical address of va for instruction fetch in the current mode, and what kind of
  * translation gave it: enum tlb_flag. */
 enum mmu_status mmu_fetch(struct cpu *cpu, gva_t va, gpa_t *gpa, unsigned *flags,

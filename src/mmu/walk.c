@@ -29,7 +29,7 @@ struct request {
     enum tlb_view view;
     enum mmu_access access;
     gva_t va;
-    bool peek;
+    bool peek, quick;
     uint64_t rights;                  /* ENTRY_RW and ENTRY_US: the AND over all levels */
     uint64_t execute_off;             /* ENTRY_XD: the OR over all levels */
     const struct phys_region *tables; /* where the last table was: likely the next one's too */
@@ -65,6 +65,13 @@ static struct slot slot_read(struct request *request, gpa_t gpa, unsigned size)
     if (region->kind == PHYS_RAM)
         slot.host = host;
     return slot;
+}
+
+/* Whether setting bits in the entry goes beyond what a quick walk may do. */
+static bool is_slow_to_set(const struct request *request, const struct slot *slot, uint64_t bits)
+{
+    return request->quick && (slot->value & bits) != bits && slot->host &&
+           phys_region_has_code(request->tables, slot->gpa);
 }
 
 /* Sets bits in an entry. False: it is no longer what was read. */
@@ -146,6 +153,8 @@ static enum step finish(struct request *request, struct slot *leaf, gpa_t frame,
     if (!may_access(request))
         return raise(request, PF_P);
     uint64_t bits = request->access == MMU_WRITE ? ENTRY_A | ENTRY_D : ENTRY_A;
+    if (is_slow_to_set(request, leaf, bits))
+        return raise(request, PF_P);
     if (!slot_set(cpu, leaf, bits))
         return STEP_AGAIN;
     walk->flags = leaf->value & ENTRY_G && cpu->cr4 & CR4_PGE ? TLB_GLOBAL : 0;
@@ -178,6 +187,8 @@ static enum step walk_32(struct request *request)
         gpa_t frame = (pde.value & 0xffc00000) | (pde.value & 0x1fe000) << (32 - 13);
         return finish(request, &pde, frame, 4u << 20);
     }
+    if (is_slow_to_set(request, &pde, ENTRY_A))
+        return raise(request, PF_P);
     if (!pass_through(request, &pde))
         return STEP_AGAIN;
     struct slot pte = slot_read(request, (pde.value & 0xfffff000) | (va >> 12 & 0x3ff) << 2, 4);
@@ -226,6 +237,8 @@ static enum step walk_64(struct request *request, gpa_t table, unsigned level)
             gpa_t frame = slot.value & ENTRY_ADDRESS & ~(BIT(shift) - 1);
             return finish(request, &slot, frame, BIT(shift));
         }
+        if (is_slow_to_set(request, &slot, ENTRY_A))
+            return raise(request, PF_P);
         if (!pass_through(request, &slot))
             return STEP_AGAIN;
         table = slot.value & ENTRY_ADDRESS;
@@ -269,13 +282,14 @@ static enum mmu_status walk_run(struct request *request)
 }
 
 enum mmu_status walk_translate(struct cpu *cpu, enum tlb_view view, enum mmu_access access,
-                               gva_t va, struct walk *walk, struct mmu_fault *fault)
+                               gva_t va, bool quick, struct walk *walk, struct mmu_fault *fault)
 {
     struct request request = {
         .cpu = cpu,
         .view = view,
         .access = access,
         .va = va,
+        .quick = quick,
         .walk = walk,
         .fault = fault,
     };

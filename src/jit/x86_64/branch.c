@@ -152,8 +152,8 @@ static bool emit_call(struct emitter *e, const struct interp_insn *in)
     if (kind == DEC_OPERAND_MEM) {
         if (!emit_memory(e, in, 8, false, &rm))
             return false;
-        asm_load(&e->a, HOST_T0, rm);
-        asm_store(&e->a, RM_FIELD(next_rip), HOST_T0);
+        asm_load(&e->a, HOST_T1, rm);
+        asm_store(&e->a, RM_FIELD(next_rip), HOST_T1);
     }
     rm = emit_stack_memory(e, HOST_GUEST_RSP, -(int)size, size, true);
     asm_load(&e->a, HOST_T1, RM_FIELD(code_page));

@@ -5,6 +5,7 @@
 #include "cpu/encode.h"
 #include "cpu/interp.h"
 #include "jit/cache.h"
+#include "jit/groups.h"
 #include "jit/x86_64/asm.h"
 
 /* What a run of x87 instructions leaves in FIP and FOP, and in FDP; or NULL. */
@@ -23,6 +24,24 @@ struct slow_path {
 };
 
 #define SLOW_MAX 3 /* an instruction */
+
+/* Code after the block's end for a check that has failed: fills the TLB and tries again, or goes on
+ * in the plain translation of the instruction at `offset`. */
+struct refill_path {
+    uint8_t *from;  /* the branch's rel32 */
+    uint8_t *retry; /* with the linear address in reg */
+    uint8_t kind;   /* enum refill_kind */
+    uint8_t reg;
+    uint16_t offset;
+};
+
+/* A host register with the pointer to the start of a group's span. */
+struct pointer {
+    uint16_t group; /* GROUP_NONE: none */
+    uint16_t next;  /* the access that needs it next */
+};
+
+#define POINTERS 2
 
 /* A conditional jump in the block's middle. The guest's flags are in the host's where it leaves. */
 struct side_exit {
@@ -53,6 +72,12 @@ struct emitter {
     /* The host's registers are known to hold the guest's; see struct cpu. */
     bool vec_live, fx_live;
     struct x87_pointers x87; /* not yet in cpu->fx */
+    bool plain; /* every access is checked for itself, and its handler runs where that fails */
+    struct groups groups;
+    unsigned taken; /* accesses of the instruction that have been emitted */
+    struct pointer pointer[POINTERS];
+    struct refill_path refill[ACCESS_MAX];
+    unsigned refill_count;
 
     struct slow_path slow[SLOW_MAX * BLOCK_MAX_INSNS];
     unsigned slow_count;
@@ -114,24 +139,37 @@ static inline uint32_t arena_offset(const struct emitter *e, const struct interp
     return (uint32_t)((const uint8_t *)in - interp_blocks(e->cpu)->arena);
 }
 
-/* memory.c. The host register that holds a guest register: its own, or `temporary`, loaded. */
+/* memory.c. Pointers to guest memory may stay in T0 and T2 from one instruction to the next: what
+ * changes T0 claims it, what calls C code forgets all. */
+void emit_claim(struct emitter *e, unsigned reg);
+void emit_forget_pointers(struct emitter *e);
+
+/* The host register that holds a guest register: its own, or `temporary`, claimed and loaded. */
 unsigned emit_use(struct emitter *e, unsigned guest, unsigned temporary);
 
-/* dst = the memory operand's offset, as far as `wide`; where can_address(). Changes T0 and T1. */
+/* dst = the memory operand's offset plus `move`, as far as `wide`; where can_address(). Changes T1,
+ * and T0 if dst is no temporary. */
 bool can_address(const struct interp_insn *in);
 void emit_effective_address(struct emitter *e, const struct interp_insn *in, unsigned dst,
-                            bool wide);
+                            int32_t move, bool wide);
 
 /* *rm = `size` bytes of the guest at the memory operand, or at a register that holds a stack
- * address; where they cannot be reached, the instruction's handler runs instead. Changes T0, T1
- * and the host's flags; T1 is free then, T0 may be *rm's base. Everything that emitted code loads
- * from and stores to the guest goes through here. False: not an operand for it, and nothing was
- * emitted. */
+ * address. Where they cannot be reached, the instruction runs in another way. Changes T0, T1, T2
+ * and the host's flags; T1 is free then, T0 or T2 is *rm's base. Everything that emitted code loads
+ * from and stores to the guest goes through here, and an instruction asks for its accesses in the
+ * order in which groups_find() lists them. False: not an operand for it, and nothing was emitted.
+ */
 bool emit_memory(struct emitter *e, const struct interp_insn *in, unsigned size, bool write,
                  struct asm_rm *rm);
 struct asm_rm emit_stack_memory(struct emitter *e, unsigned base, int32_t disp, unsigned size,
                                 bool write);
 bool is_plain_segment(const struct emitter *e, unsigned segment);
+
+/* refill.c: the thunks of refill paths; plain is where those go that fail. */
+void jit_emit_refills(struct cpu *cpu, struct assembler *a, const uint8_t *plain);
+
+/* The code of the refill paths, after the block. */
+void emit_refill_paths(struct emitter *e);
 
 /* Runs the handler instead where the host's flags meet `cond`. */
 void emit_slow_if(struct emitter *e, unsigned cond);

@@ -35,8 +35,10 @@ static uint8_t begin_operand(struct emitter *e, unsigned field, const struct dec
         return operand->reg;
     if (operand->access & DEC_READ)
         return (uint8_t)emit_use(e, operand->reg, temporary_of(field, operand));
-    return (uint8_t)(is_pinned(operand->reg) ? host_of(operand->reg)
-                                             : temporary_of(field, operand));
+    if (is_pinned(operand->reg))
+        return (uint8_t)host_of(operand->reg);
+    emit_claim(e, temporary_of(field, operand));
+    return (uint8_t)temporary_of(field, operand);
 }
 
 static void put(struct assembler *a, const struct dec_insn *insn, const uint8_t number[FIELDS],

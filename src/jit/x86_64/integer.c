@@ -102,6 +102,7 @@ static void begin_field(struct emitter *e, const struct dec_insn *insn, struct f
         return;
     }
     field->host = temporary;
+    emit_claim(e, temporary);
     if (keeps_old(insn, field))
         asm_load(&e->a, temporary, rm_gpr(field->guest));
 }
@@ -229,7 +230,7 @@ static bool emit_mov_imm(struct emitter *e, const struct dec_insn *insn)
         asm_imm(&e->a, insn->imm, size);
         return true;
     }
-    unsigned host = is_pinned(guest) ? host_of(guest) : HOST_T0;
+    unsigned host = is_pinned(guest) ? host_of(guest) : HOST_T1;
     uint64_t value = insn->imm & bytes_mask(size);
     if (value <= UINT32_MAX)
         asm_mov_imm32(&e->a, host, (uint32_t)value);
@@ -305,7 +306,8 @@ static bool emit_lea(struct emitter *e, const struct interp_insn *in)
     if (insn->operand_size < 4 || !can_address(in))
         return false;
     unsigned host = is_pinned(guest) ? host_of(guest) : HOST_T0;
-    emit_effective_address(e, in, host, insn->operand_size == 8 && insn->address_size == 8);
+    emit_claim(e, host);
+    emit_effective_address(e, in, host, 0, insn->operand_size == 8 && insn->address_size == 8);
     if (!is_pinned(guest))
         asm_store(&e->a, rm_gpr(guest), host);
     return true;
@@ -342,8 +344,8 @@ static bool emit_push(struct emitter *e, const struct interp_insn *in)
     if (kind == DEC_OPERAND_MEM) { /* next_rip holds the datum over the second translation */
         if (!emit_memory(e, in, size, false, &rm))
             return false;
-        store_or_load(e, ASM_LOAD, size, HOST_T0, rm);
-        asm_store(&e->a, RM_FIELD(next_rip), HOST_T0);
+        store_or_load(e, ASM_LOAD, size, HOST_T1, rm);
+        asm_store(&e->a, RM_FIELD(next_rip), HOST_T1);
     }
     rm = emit_stack_memory(e, HOST_GUEST_RSP, -(int)size, size, true);
     if (kind == DEC_OPERAND_MEM) {

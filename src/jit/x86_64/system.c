@@ -67,6 +67,7 @@ static bool emit_pushf(struct emitter *e, const struct interp_insn *in)
         return false;
     need_status(e);
     clobber_host_flags(e, true);
+    emit_claim(e, HOST_T0);
     asm_insn(a, (struct asm_op){.opcode = 0xb6, .map = DEC_MAP_0F}, HOST_T0, RM_FIELD(status));
     asm_l(a, 0xc1, 4, rm_reg(HOST_T0)); /* SHL */
     asm_8(a, 11);
@@ -89,6 +90,7 @@ static bool emit_swapgs(struct emitter *e)
 {
     if (!is_supervisor(e) || !is_64(e))
         return false;
+    emit_claim(e, HOST_T0);
     asm_load(&e->a, HOST_T0, RM_SEG_BASE(SEG_GS));
     asm_load(&e->a, HOST_T1, RM_FIELD(msr.kernel_gs_base));
     asm_store(&e->a, RM_SEG_BASE(SEG_GS), HOST_T1);
@@ -99,7 +101,7 @@ static bool emit_swapgs(struct emitter *e)
 /* A general register gets a field of struct cpu, as far as `wide`. */
 static void read_field(struct emitter *e, unsigned guest, struct asm_rm field, bool wide)
 {
-    unsigned host = is_pinned(guest) ? host_of(guest) : HOST_T0;
+    unsigned host = is_pinned(guest) ? host_of(guest) : HOST_T1;
     asm_insn(&e->a, (struct asm_op){.opcode = ASM_LOAD, .w = wide}, host, field);
     if (!is_pinned(guest))
         asm_store(&e->a, rm_gpr(guest), host);

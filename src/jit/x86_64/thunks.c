@@ -261,6 +261,29 @@ static void emit_leave_link(struct cpu *cpu, struct assembler *a)
     leave(a, JIT_EXIT_LINK);
 }
 
+/* On in the plain translation of the instruction at T0 in the page. */
+static void emit_plain(struct cpu *cpu, struct assembler *a)
+{
+    spill(cpu, a);
+    asm_q(a, 0x03, HOST_T0, RM_FIELD(code_page));
+    asm_store(a, RM_FIELD(rip), HOST_T0);
+    status_to_rflags(a);
+    to_stack(a);
+    asm_mov_imm64(a, HOST_RDI, (uintptr_t)cpu);
+    asm_mov_imm64(a, HOST_RAX, (uintptr_t)jit_plain);
+    asm_l(a, 0xff, 2, rm_reg(HOST_RAX)); /* CALL */
+    asm_mov(a, HOST_T0, HOST_RAX);
+    asm_q(a, 0x85, HOST_T0, rm_reg(HOST_T0)); /* TEST */
+    uint8_t *none = asm_jcc(a, 4);
+    status_from_rflags(a);
+    reload(a);
+    emit_load_status(a);
+    to_tlb(a);
+    asm_l(a, 0xff, 4, rm_reg(HOST_T0)); /* JMP */
+    asm_patch(none, a->p);
+    leave(a, JIT_EXIT_HANDLER);
+}
+
 void jit_emit_thunks(struct cpu *cpu)
 {
     struct jit *jit = cpu->jit;
@@ -291,6 +314,9 @@ void jit_emit_thunks(struct cpu *cpu)
     emit_leave_at(cpu, a);
     thunks->leave_link = HERE;
     emit_leave_link(cpu, a);
+    const uint8_t *plain = a->p;
+    emit_plain(cpu, a);
+    jit_emit_refills(cpu, a, plain);
 #undef HERE
     jit->used = jit->thunks_end = align_up((size_t)(a->p - jit->mem.write), 64);
 }

@@ -5,6 +5,7 @@
 
 void emit_load_if_not(struct emitter *e, struct asm_rm live, const uint8_t *thunk)
 {
+    emit_claim(e, HOST_T0);
     asm_insn(&e->a, (struct asm_op){.opcode = 0x80}, 7, live); /* CMP */
     asm_8(&e->a, 0);
     asm_8(&e->a, 0x75); /* JNE over */
@@ -115,6 +116,7 @@ static bool emit_ldmxcsr(struct emitter *e, const struct interp_insn *in)
     if (!emit_memory(e, in, 4, false, &rm))
         return false;
     asm_l(a, ASM_LOAD, HOST_T1, rm);
+    emit_claim(e, HOST_T0);
     asm_l(a, ASM_LOAD, HOST_T0, rm_reg(HOST_T1));
     asm_l(a, 0x81, 4, rm_reg(HOST_T0)); /* AND */
     asm_32(a, ~MXCSR_VALID | MXCSR_MASKS);

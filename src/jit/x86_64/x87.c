@@ -33,6 +33,8 @@ void emit_x87_pointers(struct emitter *e, const struct x87_pointers *pointers)
 {
     struct assembler *a = &e->a;
     const struct interp_insn *in = pointers->insn;
+    if (in || pointers->memory)
+        emit_claim(e, HOST_T0);
     if (in) {
         asm_load(a, HOST_T0, RM_FIELD(code_page));
         asm_lea(a, true, HOST_T0, HOST_T0, DEC_NO_REG, 1, in->offset);
@@ -41,7 +43,7 @@ void emit_x87_pointers(struct emitter *e, const struct x87_pointers *pointers)
         asm_imm(a, (in->insn.opcode & 7) << 8 | in->insn.modrm, 2);
     }
     if (pointers->memory) {
-        emit_effective_address(e, pointers->memory, HOST_T0,
+        emit_effective_address(e, pointers->memory, HOST_T0, 0,
                                pointers->memory->insn.address_size == 8);
         asm_store(a, RM_FIELD(fx.fdp), HOST_T0);
     }
