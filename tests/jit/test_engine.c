@@ -149,7 +149,7 @@ Test(jit_engine, loops_are_interrupted)
 Test(jit_engine, full_cache)
 {
     static const uint8_t insn[] = {0xff, 0x04, 0x25, 0x00, 0xf0, 0x7f, 0x00}; /* inc [GUEST_DATA] */
-    const struct jit_config config = {.code_size = JIT_CODE_MIN};
+    const struct jit_config config = {.code_size = JIT_CODE_MIN, .without = JIT_GROUPS};
     struct guest guest;
     guest_create(&guest, &config);
     uint8_t code[GUEST_CODE_SIZE];
