@@ -10,6 +10,7 @@
 
 enum option_id {
     OPT_KERNEL = 256,
+    OPT_FIRMWARE,
     OPT_INITRD,
     OPT_APPEND,
     OPT_MEMORY,
@@ -21,6 +22,7 @@ enum option_id {
     OPT_PERF_MAP,
     OPT_SERIAL,
     OPT_DEBUGCON,
+    OPT_DEBUGCON_PORT,
     OPT_DISPLAY,
     OPT_NO_REBOOT,
     OPT_DEBUG_EXIT,
@@ -32,6 +34,7 @@ enum option_id {
 };
 
 static const struct option run_options[] = {
+    {"firmware", required_argument, NULL, OPT_FIRMWARE},
     {"kernel", required_argument, NULL, OPT_KERNEL},
     {"initrd", required_argument, NULL, OPT_INITRD},
     {"append", required_argument, NULL, OPT_APPEND},
@@ -44,6 +47,7 @@ static const struct option run_options[] = {
     {"perf-map", no_argument, NULL, OPT_PERF_MAP},
     {"serial", required_argument, NULL, OPT_SERIAL},
     {"debugcon", required_argument, NULL, OPT_DEBUGCON},
+    {"debugcon-port", required_argument, NULL, OPT_DEBUGCON_PORT},
     {"display", required_argument, NULL, OPT_DISPLAY},
     {"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
     {"debug-exit", no_argument, NULL, OPT_DEBUG_EXIT},
@@ -58,9 +62,12 @@ static const struct option run_options[] = {
 const char *options_run_help(void)
 {
     return "Usage: doppel run --kernel FILE [OPTION]...\n"
+           "       doppel run --firmware bios|FILE [OPTION]...\n"
            "\n"
-           "Runs a guest: a Linux bzImage, or an ELF kernel (PVH, Multiboot, or plain).\n"
+           "Runs a guest: a Linux bzImage, or an ELF kernel (PVH, Multiboot, or plain), or what\n"
+           "firmware boots.\n"
            "\n"
+           "  --firmware IMAGE    the guest's firmware: bios, which is SeaBIOS, or a file\n"
            "  --kernel FILE       the guest's kernel\n"
            "  --initrd FILE       its initial RAM disk, or Multiboot module\n"
            "  --append TEXT       its command line\n"
@@ -76,7 +83,8 @@ const char *options_run_help(void)
            "                      full, the oldest code goes\n"
            "  --perf-map          write /tmp/perf-PID.map, so that perf(1) names translated code\n"
            "  --serial TARGET     COM1: stdio (default), none, file:PATH, unix:PATH\n"
-           "  --debugcon TARGET   the debug console at port 0xe9, to the same kinds of target\n"
+           "  --debugcon TARGET   the debug console, to the same kinds of target\n"
+           "  --debugcon-port N   its port (default 0xe9; SeaBIOS and OVMF write to 0x402)\n"
            "  --display none      no display\n"
            "  --no-reboot         a reset ends the guest instead of restarting it\n"
            "  --debug-exit        port 0xf4 ends the guest with exit status (value << 1) | 1,\n"
@@ -147,6 +155,17 @@ static bool parse_code_cache(const char *text, struct vm_config *vm, struct erro
     return true;
 }
 
+static bool parse_port(const char *text, uint16_t *port, struct error *error)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 0);
+    if (errno || end == text || *end || *text == '-' || !value || value > UINT16_MAX)
+        return error_set(error, "--debugcon-port %s: is not a port; write it as 0x402", text);
+    *port = (uint16_t)value;
+    return true;
+}
+
 static bool parse_trace(const char *list, struct run_options *options, struct error *error)
 {
     const char *bad;
@@ -186,6 +205,9 @@ static bool apply(int id, const char *value, struct run_options *options, struct
     case OPT_KERNEL:
         vm->kernel = value;
         return true;
+    case OPT_FIRMWARE:
+        vm->firmware = value;
+        return true;
     case OPT_INITRD:
         vm->initrd = value;
         return true;
@@ -214,6 +236,8 @@ static bool apply(int id, const char *value, struct run_options *options, struct
     case OPT_DEBUGCON:
         vm->debugcon = value;
         return true;
+    case OPT_DEBUGCON_PORT:
+        return parse_port(value, &vm->debugcon_port, error);
     case OPT_DISPLAY:
         return parse_only("display", value, "none", error);
     case OPT_NO_REBOOT:
@@ -243,10 +267,24 @@ static bool apply(int id, const char *value, struct run_options *options, struct
     }
 }
 
+static bool check_boot(const struct vm_config *vm, struct error *error)
+{
+    if (!vm->kernel && !vm->firmware)
+        return error_set(error, "--kernel or --firmware is missing; see doppel run --help");
+    if (vm->kernel && vm->firmware)
+        return error_set(error, "--firmware %s: --kernel boots without firmware; give only one",
+                         vm->firmware);
+    if (vm->firmware && vm->initrd)
+        return error_set(error, "--initrd %s: is for --kernel", vm->initrd);
+    if (vm->firmware && *vm->append)
+        return error_set(error, "--append %s: is for --kernel", vm->append);
+    return true;
+}
+
 bool options_parse_run(int argc, char **argv, struct run_options *options, struct error *error)
 {
     *options = (struct run_options){
-        .vm = {.append = "", .memory = 512 * MIB, .serial = "stdio"},
+        .vm = {.append = "", .memory = 512 * MIB, .serial = "stdio", .debugcon_port = 0xe9},
     };
     optind = 0; /* glibc: start afresh */
     opterr = 0;
@@ -266,8 +304,8 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
         return true;
     if (optind < argc)
         return error_set(error, "%s: is not an option; see doppel run --help", argv[optind]);
-    if (!options->vm.kernel)
-        return error_set(error, "--kernel is missing; see doppel run --help");
+    if (!check_boot(&options->vm, error))
+        return false;
     if (options->vm.debugcon && !strcmp(options->vm.debugcon, "stdio") &&
         !strcmp(options->vm.serial, "stdio"))
         return error_set(error, "--debugcon stdio: --serial has stdio already; give --serial none "

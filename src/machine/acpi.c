@@ -11,7 +11,6 @@
 #include "devices/timer/mc146818.h"
 #include "machine/board.h"
 #include "machine/memory_map.h"
-#include "mmu/phys.h"
 
 #include <string.h>
 
@@ -71,6 +70,7 @@ struct acpi_fadt {
 } __attribute__((packed));
 
 _Static_assert(sizeof(struct acpi_fadt) == 244, "FADT revision 3 to 4");
+_Static_assert(sizeof(struct acpi_rsdp) == ACPI_RSDP_SIZE, "RSDP of ACPI 2.0 and later");
 
 enum {
     FADT_WBINVD = 1 << 0,
@@ -114,35 +114,50 @@ struct acpi_madt_nmi {
 
 #define MADT_LEVEL_HIGH 0x000d /* level-triggered, active high */
 
-/* Where the next table goes, and the pointers to those that the XSDT lists. */
+/* The tables, and the offsets of those that the XSDT lists. */
 struct builder {
-    struct phys_map *phys;
-    gpa_t next;
-    uint64_t listed[8];
+    struct acpi_tables *tables;
+    uint32_t listed[8];
     unsigned count;
     bool ok;
 };
 
-static uint8_t checksum(const void *data, size_t size)
+/* What is at `at` in a blob will hold the address of a table, whose offset it has. */
+static void add_pointer(struct builder *builder, bool in_rsdp, uint32_t at, unsigned size)
 {
-    uint8_t sum = 0;
-    for (size_t i = 0; i < size; i++)
-        sum = (uint8_t)(sum + ((const uint8_t *)data)[i]);
-    return (uint8_t)-sum;
+    struct acpi_tables *tables = builder->tables;
+    if (tables->pointers < ARRAY_SIZE(tables->pointer))
+        tables->pointer[tables->pointers++] = (struct acpi_pointer){in_rsdp, (uint8_t)size, at};
+    else
+        builder->ok = false;
 }
 
-static gpa_t put(struct builder *builder, const void *data, size_t size)
+static void add_checksum(struct builder *builder, bool in_rsdp, uint32_t at, uint32_t start,
+                         uint32_t size)
 {
-    gpa_t at = align_up(builder->next, 64);
-    builder->ok =
-        builder->ok && at + size <= ACPI_LIMIT && phys_write(builder->phys, at, data, size);
-    builder->next = at + size;
+    struct acpi_tables *tables = builder->tables;
+    if (tables->checksums < ARRAY_SIZE(tables->checksum))
+        tables->checksum[tables->checksums++] = (struct acpi_checksum){in_rsdp, at, start, size};
+    else
+        builder->ok = false;
+}
+
+static uint32_t put(struct builder *builder, const void *data, size_t size)
+{
+    struct acpi_tables *tables = builder->tables;
+    uint32_t at = (uint32_t)align_up(tables->size, 64);
+    if (at + size > sizeof(tables->data)) {
+        builder->ok = false;
+        return 0;
+    }
+    memcpy(tables->data + at, data, size);
+    tables->size = at + (uint32_t)size;
     return at;
 }
 
 /* Completes the header of the table at data[0, size) and puts it. */
-static gpa_t put_table(struct builder *builder, const char *signature, uint8_t revision, void *data,
-                       size_t size)
+static uint32_t put_table(struct builder *builder, const char *signature, uint8_t revision,
+                          void *data, size_t size)
 {
     struct acpi_header *header = data;
     *header = (struct acpi_header){
@@ -155,11 +170,12 @@ static gpa_t put_table(struct builder *builder, const char *signature, uint8_t r
     memcpy(header->oem_id, "DOPPEL", 6);
     memcpy(header->oem_table_id, "DOPPELPC", 8);
     memcpy(header->creator_id, "DPPL", 4);
-    header->checksum = checksum(data, size);
-    return put(builder, data, size);
+    uint32_t at = put(builder, data, size);
+    add_checksum(builder, false, at + offsetof(struct acpi_header, checksum), at, (uint32_t)size);
+    return at;
 }
 
-static void list(struct builder *builder, gpa_t table)
+static void list(struct builder *builder, uint32_t table)
 {
     builder->listed[builder->count++] = table;
 }
@@ -168,11 +184,11 @@ static void put_fadt(struct builder *builder)
 {
     struct acpi_facs facs = {
         .signature = {'F', 'A', 'C', 'S'}, .length = sizeof(facs), .version = 1};
-    gpa_t facs_at = put(builder, &facs, sizeof(facs));
-    gpa_t dsdt_at = put(builder, dsdt_aml, (size_t)(dsdt_aml_end - dsdt_aml));
+    uint32_t facs_at = put(builder, &facs, sizeof(facs));
+    uint32_t dsdt_at = put(builder, dsdt_aml, (size_t)(dsdt_aml_end - dsdt_aml));
     struct acpi_fadt fadt = {
-        .facs = (uint32_t)facs_at,
-        .dsdt = (uint32_t)dsdt_at,
+        .facs = facs_at,
+        .dsdt = dsdt_at,
         .sci_interrupt = BOARD_SCI_IRQ,
         .smi_command = ACPI_SMI_PORT,
         .acpi_enable = ACPI_ENABLE_COMMAND,
@@ -194,7 +210,11 @@ static void put_fadt(struct builder *builder)
         .reset_value = BOARD_RESET_VALUE,
         .x_dsdt = dsdt_at,
     };
-    list(builder, put_table(builder, "FACP", 3, &fadt, sizeof(fadt)));
+    uint32_t at = put_table(builder, "FACP", 3, &fadt, sizeof(fadt));
+    add_pointer(builder, false, at + offsetof(struct acpi_fadt, facs), 4);
+    add_pointer(builder, false, at + offsetof(struct acpi_fadt, dsdt), 4);
+    add_pointer(builder, false, at + offsetof(struct acpi_fadt, x_dsdt), 8);
+    list(builder, at);
 }
 
 static void put_madt(struct builder *builder, unsigned cpus)
@@ -245,43 +265,46 @@ static void put_hpet(struct builder *builder)
     list(builder, put_table(builder, "HPET", 1, &hpet, sizeof(hpet)));
 }
 
-static gpa_t put_root(struct builder *builder)
+/* A table of pointers to all others. */
+static uint32_t put_list(struct builder *builder, const char *signature, unsigned pointer_size)
 {
-    struct {
-        struct acpi_header header;
-        uint64_t entry[ARRAY_SIZE(builder->listed)];
-    } __attribute__((packed)) xsdt;
-    memcpy(xsdt.entry, builder->listed, sizeof(xsdt.entry));
-    gpa_t xsdt_at = put_table(builder, "XSDT", 1, &xsdt, sizeof(xsdt.header) + 8 * builder->count);
-
-    struct {
-        struct acpi_header header;
-        uint32_t entry[ARRAY_SIZE(builder->listed)];
-    } __attribute__((packed)) rsdt;
+    uint8_t table[sizeof(struct acpi_header) + 8 * ARRAY_SIZE(builder->listed)];
+    const size_t header = sizeof(struct acpi_header);
     for (unsigned i = 0; i < builder->count; i++)
-        rsdt.entry[i] = (uint32_t)builder->listed[i];
-    gpa_t rsdt_at = put_table(builder, "RSDT", 1, &rsdt, sizeof(rsdt.header) + 4 * builder->count);
+        store_le(table + header + i * pointer_size, builder->listed[i], pointer_size);
+    uint32_t at =
+        put_table(builder, signature, 1, table, header + builder->count * (size_t)pointer_size);
+    for (unsigned i = 0; i < builder->count; i++)
+        add_pointer(builder, false, at + (uint32_t)header + i * pointer_size, pointer_size);
+    return at;
+}
 
+static void put_root(struct builder *builder)
+{
     struct acpi_rsdp rsdp = {
         .signature = {'R', 'S', 'D', ' ', 'P', 'T', 'R', ' '},
         .oem_id = {'D', 'O', 'P', 'P', 'E', 'L'},
         .revision = 2,
-        .rsdt = (uint32_t)rsdt_at,
         .length = sizeof(rsdp),
-        .xsdt = xsdt_at,
+        .xsdt = put_list(builder, "XSDT", 8),
+        .rsdt = put_list(builder, "RSDT", 4),
     };
-    rsdp.checksum = checksum(&rsdp, 20); /* the part of ACPI 1.0 */
-    rsdp.extended_checksum = checksum(&rsdp, sizeof(rsdp));
-    return put(builder, &rsdp, sizeof(rsdp));
+    memcpy(builder->tables->rsdp, &rsdp, sizeof(rsdp));
+    add_pointer(builder, true, offsetof(struct acpi_rsdp, rsdt), 4);
+    add_pointer(builder, true, offsetof(struct acpi_rsdp, xsdt), 8);
+    add_checksum(builder, true, offsetof(struct acpi_rsdp, checksum), 0, 20); /* ACPI 1.0's part */
+    add_checksum(builder, true, offsetof(struct acpi_rsdp, extended_checksum), 0, sizeof(rsdp));
 }
 
-bool acpi_write_tables(struct phys_map *phys, const struct acpi_config *config, gpa_t *rsdp,
-                       struct error *error)
+bool acpi_make_tables(struct acpi_tables *tables, const struct acpi_config *config,
+                      struct error *error)
 {
-    struct builder builder = {.phys = phys, .next = ACPI_BASE, .ok = true};
+    struct builder builder = {.tables = tables, .ok = true};
+    memset(tables, 0, sizeof(*tables));
     put_fadt(&builder);
     put_madt(&builder, config->cpus);
     put_hpet(&builder);
-    *rsdp = put_root(&builder);
-    return builder.ok || error_set(error, "the ACPI tables do not fit below %#llx", ACPI_LIMIT);
+    put_root(&builder);
+    return builder.ok ||
+           error_set(error, "the ACPI tables have no room in %zu bytes", sizeof(tables->data));
 }

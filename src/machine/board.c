@@ -13,6 +13,7 @@
 #include "devices/irq/lapic.h"
 #include "devices/misc/debug_exit.h"
 #include "devices/misc/fpu_error.h"
+#include "devices/misc/fw_cfg.h"
 #include "devices/misc/pc_testdev.h"
 #include "devices/misc/port92.h"
 #include "devices/misc/reset_control.h"
@@ -22,6 +23,7 @@
 #include "devices/timer/mc146818.h"
 #include "machine/chipset.h"
 #include "machine/memory_map.h"
+#include "mmu/phys.h"
 
 #include <stdlib.h>
 
@@ -31,7 +33,6 @@ enum {
     PORT_PORT92 = 0x92,
     PORT_TESTDEV = 0xe0,
     PORT_TESTDEV_FLUSH = 0xe4,
-    PORT_DEBUGCON = 0xe9,
     PORT_DEBUG_EXIT = 0xf4,
     PORT_COM1 = 0x3f8,
     PORT_TESTDEV_IRQ = 0x2000,
@@ -43,6 +44,7 @@ enum a20_gate { A20_I8042, A20_PORT92, A20_GATES };
 struct board {
     struct board_config config;
     struct chipset *chipset;
+    struct fw_cfg *fw_cfg;
     uint16_t isa_irqs, pci_irqs; /* who asserts which IRQ */
     struct apic_bus *apic_bus;
     struct lapic *lapic;
@@ -275,6 +277,13 @@ static bool create_chipset(struct board *board, struct error *error)
     return board->chipset;
 }
 
+static bool create_fw_cfg(struct board *board)
+{
+    struct dma dma = phys_dma(board->config.phys);
+    board->fw_cfg = fw_cfg_create(&dma);
+    return board->fw_cfg;
+}
+
 static bool create_test_devices(struct board *board)
 {
     if (!board->config.events.debug_exit)
@@ -325,8 +334,10 @@ static bool map_devices(struct board *board, struct error *error)
         {BUS_PORT, PORT_I8042_COMMAND, 1, &i8042_command_ops, board->i8042},
         {BUS_PORT, FPU_ERROR_PORT, 1, &fpu_error_ops, &board->fpu_error},
         {BUS_PORT, PORT_PORT92, 1, &port92_ops, &board->port92},
+        {BUS_PORT, FW_CFG_PORT, FW_CFG_PORTS, &fw_cfg_ops, board->fw_cfg},
+        {BUS_PORT, FW_CFG_DMA_PORT, FW_CFG_DMA_PORTS, &fw_cfg_dma_ops, board->fw_cfg},
         {BUS_PORT, PORT_COM1, 8, &uart16550_ops, board->com1},
-        {BUS_PORT, PORT_DEBUGCON, 1, &debugcon_ops, board->config.debugcon},
+        {BUS_PORT, board->config.debugcon_port, 1, &debugcon_ops, board->config.debugcon},
         {BUS_PORT, PORT_DEBUG_EXIT, 4, &debug_exit_ops, board->testdev ? &board->debug_exit : NULL},
         {BUS_PORT, PORT_TESTDEV, 4, &pc_testdev_port_ops, board->testdev},
         {BUS_PORT, PORT_TESTDEV_FLUSH, 4, &pc_testdev_flush_ops, board->testdev},
@@ -338,22 +349,32 @@ static bool map_devices(struct board *board, struct error *error)
     return map_all(board, mappings, ARRAY_SIZE(mappings), error);
 }
 
-/* Memory sizes where a BIOS leaves them: in KiB from 1 MiB, in 64 KiB from 16 MiB. */
-static void set_cmos_memory(struct board *board)
+static void set_cmos(struct board *board, unsigned index, uint64_t value, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++)
+        mc146818_set_byte(board->rtc, index + i, (uint8_t)(value >> (8 * i)));
+}
+
+static uint64_t at_most(uint64_t value, uint64_t limit)
+{
+    return value < limit ? value : limit;
+}
+
+/* What a BIOS leaves or QEMU tells one: memory in KiB from 1 MiB, in 64 KiB from 16 MiB and from
+ * 4 GiB. */
+static void set_cmos_contents(struct board *board)
 {
     uint64_t low = memory_map_low(board->config.memory);
-    uint64_t extended = (low - HIGH_BASE) / KIB;
-    uint64_t high = low > 16 * MIB ? (low - 16 * MIB) / (64 * KIB) : 0;
-    if (extended > 0xffff)
-        extended = 0xffff;
-    const struct {
-        uint8_t index;
-        uint64_t value;
-    } words[] = {{0x15, 640}, {0x17, extended}, {0x30, extended}, {0x34, high}};
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        mc146818_set_byte(board->rtc, words[i].index, (uint8_t)words[i].value);
-        mc146818_set_byte(board->rtc, words[i].index + 1u, (uint8_t)(words[i].value >> 8));
-    }
+    uint64_t extended = at_most((low - HIGH_BASE) / KIB, 0xffff);
+    set_cmos(board, 0x14, 0x06, 1); /* equipment: an FPU, a PS/2 mouse, no floppy drive */
+    set_cmos(board, 0x15, 640, 2);
+    set_cmos(board, 0x17, extended, 2);
+    set_cmos(board, 0x30, extended, 2);
+    set_cmos(board, 0x34, low > 16 * MIB ? (low - 16 * MIB) / (64 * KIB) : 0, 2);
+    set_cmos(board, 0x38, 0x30, 1); /* boot order: disk, floppy, CD; the latter two are 0x3d's */
+    set_cmos(board, 0x3d, 0x12, 1);
+    set_cmos(board, 0x5b, (board->config.memory - low) / (64 * KIB), 3);
+    set_cmos(board, 0x5f, 0, 1); /* CPUs beyond the first */
 }
 
 struct board *board_create(const struct board_config *config, struct error *error)
@@ -365,10 +386,10 @@ struct board *board_create(const struct board_config *config, struct error *erro
     }
     board->config = *config;
     if (!create_interrupt_controllers(board) || !create_timers(board) || !create_input(board) ||
-        !create_serial(board) || !create_test_devices(board)) {
+        !create_serial(board) || !create_fw_cfg(board) || !create_test_devices(board)) {
         error_format(error, "no memory for the guest's devices");
     } else if (create_chipset(board, error) && map_devices(board, error)) {
-        set_cmos_memory(board);
+        set_cmos_contents(board);
         return board;
     }
     board_destroy(board);
@@ -377,6 +398,7 @@ struct board *board_create(const struct board_config *config, struct error *erro
 
 void board_destroy(struct board *board)
 {
+    fw_cfg_destroy(board->fw_cfg);
     if (board->chipset)
         chipset_destroy(board->chipset);
     if (board->testdev)
@@ -417,6 +439,7 @@ void board_reset(struct board *board)
     hpet_reset(board->hpet);
     mc146818_reset(board->rtc);
     chipset_reset(board->chipset);
+    fw_cfg_reset(board->fw_cfg);
     uart16550_reset(board->com1);
     ps2_keyboard_reset(board->keyboard);
     ps2_mouse_reset(board->mouse);
@@ -434,6 +457,11 @@ void board_enter_after_firmware(struct board *board)
     chipset_enter_after_firmware(board->chipset);
     i8259_elcr_ops.write(board->pics, 0, (uint8_t)CHIPSET_PCI_IRQS, 1);
     i8259_elcr_ops.write(board->pics, 1, CHIPSET_PCI_IRQS >> 8, 1);
+}
+
+struct fw_cfg *board_fw_cfg(struct board *board)
+{
+    return board->fw_cfg;
 }
 
 struct pci_bus *board_pci_bus(struct board *board)

@@ -25,6 +25,7 @@ enum {
 struct board;
 struct bus;
 struct chardev;
+struct fw_cfg;
 struct memory_windows;
 struct pci_bus;
 struct phys_map;
@@ -48,11 +49,12 @@ struct board_config {
     uint64_t memory;                      /* bytes of RAM, for the CMOS */
     unsigned physical_bits;               /* of the CPU */
     struct chardev *serial;               /* COM1; NULL: nothing is plugged in */
-    struct chardev *debugcon;             /* NULL: no debug console */
-    struct irq_line intr;                 /* to the CPU: a level */
-    struct irq_line nmi, smi, init;       /* to the CPU: pulses */
-    struct irq_line ignne; /* to the CPU: high where it is to ignore x87 exceptions */
-    struct irq_line a20;   /* to the CPU: high while address line 20 is not masked */
+    uint16_t debugcon_port;
+    struct chardev *debugcon;       /* NULL: no debug console */
+    struct irq_line intr;           /* to the CPU: a level */
+    struct irq_line nmi, smi, init; /* to the CPU: pulses */
+    struct irq_line ignne;          /* to the CPU: high where it is to ignore x87 exceptions */
+    struct irq_line a20;            /* to the CPU: high while address line 20 is not masked */
     struct board_events events;
     struct trace *trace; /* interrupt lines and events */
 };
@@ -66,6 +68,9 @@ void board_reset(struct board *board);
 
 /* After a reset: what firmware would leave behind, for guests that boot without. */
 void board_enter_after_firmware(struct board *board);
+
+/* For what firmware is told. */
+struct fw_cfg *board_fw_cfg(struct board *board);
 
 /* Where devices are plugged in. */
 struct pci_bus *board_pci_bus(struct board *board);

@@ -24,18 +24,25 @@ bool memory_map_add_ram(struct phys_map *phys, uint64_t memory, struct error *er
     return memory == low || phys_add_ram(phys, HIGH_RAM_BASE, memory - low, error);
 }
 
+bool memory_map_add_firmware(struct phys_map *phys, const struct file_data *firmware,
+                             struct error *error)
+{
+    return phys_add_rom(phys, HIGH_RAM_BASE - firmware->size, firmware->size, firmware->bytes,
+                        firmware->size, error);
+}
+
 bool memory_map_add_windows(struct phys_map *phys, const struct file_data *firmware,
                             struct memory_windows *windows, struct error *error)
 {
-    /* Where byte 0 of the first MiB would be in the firmware. */
-    const uint8_t *shadow = firmware ? firmware->bytes + firmware->size - HIGH_BASE : NULL;
     gpa_t lowest = HIGH_BASE - (firmware ? firmware->size : 0);
     if (lowest < BIOS_SHADOW_BASE)
         lowest = BIOS_SHADOW_BASE;
     for (unsigned i = 0; i < I440FX_SEGMENTS; i++) {
         gpa_t base = i440fx_segment_base(i);
-        windows->segment[i] = phys_add_window(phys, base, i440fx_segment_size(i),
-                                              base >= lowest ? shadow + base : NULL, error);
+        const uint8_t *rom = NULL;
+        if (firmware && base >= lowest)
+            rom = firmware->bytes + firmware->size - (HIGH_BASE - base);
+        windows->segment[i] = phys_add_window(phys, base, i440fx_segment_size(i), rom, error);
         if (!windows->segment[i])
             return false;
     }

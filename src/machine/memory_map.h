@@ -33,6 +33,10 @@
 
 #define MEMORY_MIN (4 * MIB)
 
+/* Firmware ends at 4 GiB. */
+#define FIRMWARE_UNIT (64 * KIB)
+#define FIRMWARE_MAX (8 * MIB)
+
 /* BIOS address-range types (ACPI 15.1). */
 enum e820_type { E820_RAM = 1, E820_RESERVED = 2 };
 
@@ -64,7 +68,9 @@ struct memory_windows {
 };
 
 /* firmware, or NULL, is what ends at 4 GiB and, its last BIOS_SHADOW_SIZE bytes, at HIGH_BASE; of
- * whole 64 KiB. */
+ * whole FIRMWARE_UNITs up to FIRMWARE_MAX. */
+bool memory_map_add_firmware(struct phys_map *phys, const struct file_data *firmware,
+                             struct error *error);
 bool memory_map_add_windows(struct phys_map *phys, const struct file_data *firmware,
                             struct memory_windows *windows, struct error *error);
 

@@ -8,6 +8,7 @@
 #include "machine/acpi.h"
 #include "machine/board.h"
 #include "machine/boot.h"
+#include "machine/firmware.h"
 #include "machine/gdb.h"
 #include "machine/memory_map.h"
 #include "machine/report.h"
@@ -138,9 +139,12 @@ static void on_bus_access(void *opaque, enum bus_space space, const char *name, 
           size, write ? "=" : "->", (unsigned long long)value, name ? name : "nothing there");
 }
 
-/* Loads the kernel and sets the CPU to its entry; for the start and after each reset. */
+/* Loads the kernel and sets the CPU to its entry; for the start and after each reset. Firmware is
+ * where the CPU starts by itself. */
 static bool load_guest(struct vm *vm, struct error *error)
 {
+    if (vm->config.firmware)
+        return true;
     struct boot_config boot = {
         .kernel = vm->config.kernel,
         .initrd = vm->config.initrd,
@@ -260,6 +264,20 @@ static bool create_host_side(struct vm *vm, struct error *error)
     return !vm->config.debugcon || vm->debugcon;
 }
 
+static bool create_memory(struct vm *vm, struct error *error)
+{
+    struct file_data image = {0};
+    const bool has_firmware = vm->config.firmware;
+    if (!memory_map_add_ram(vm->phys, vm->config.memory, error))
+        return false;
+    if (has_firmware && !firmware_read(vm->config.firmware, &image, error))
+        return false;
+    bool ok = memory_map_add_windows(vm->phys, has_firmware ? &image : NULL, &vm->windows, error) &&
+              (!has_firmware || memory_map_add_firmware(vm->phys, &image, error));
+    file_free(&image);
+    return ok;
+}
+
 static bool create_cpu(struct vm *vm, struct error *error)
 {
     struct cpu_config config = {
@@ -286,6 +304,7 @@ static bool create_board(struct vm *vm, struct error *error)
         .physical_bits = vm->model.physical_bits,
         .serial = vm->serial,
         .debugcon = vm->debugcon,
+        .debugcon_port = vm->config.debugcon_port,
         .intr = {on_cpu_line, vm, CPU_REQUEST_INTR},
         .nmi = {on_cpu_line, vm, CPU_REQUEST_NMI},
         .smi = {on_cpu_line, vm, CPU_REQUEST_SMI},
@@ -297,7 +316,7 @@ static bool create_board(struct vm *vm, struct error *error)
         .trace = &vm->config.trace,
     };
     vm->board = board_create(&config, error);
-    return vm->board;
+    return vm->board && firmware_describe(board_fw_cfg(vm->board), vm->config.memory, 1, error);
 }
 
 static bool create_gdb(struct vm *vm, struct error *error)
@@ -325,8 +344,7 @@ struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct e
     vm->config = *config;
     vm->loop = loop;
     vcpu_init(&vm->vcpu);
-    if (create_host_side(vm, error) && memory_map_add_ram(vm->phys, config->memory, error) &&
-        memory_map_add_windows(vm->phys, NULL, &vm->windows, error) && create_board(vm, error) &&
+    if (create_host_side(vm, error) && create_memory(vm, error) && create_board(vm, error) &&
         create_cpu(vm, error)) {
         vcpu_attach(&vm->vcpu, vm->cpu);
         bus_lock(vm->bus);

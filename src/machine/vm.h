@@ -14,13 +14,15 @@ struct vm;
 
 /* Strings are the caller's and outlive the vm. */
 struct vm_config {
+    const char *firmware; /* machine/firmware.h; or NULL: direct boot of the kernel */
     const char *kernel, *initrd, *append;
     uint64_t memory;       /* bytes, page-aligned */
     const char *cpu_model; /* NULL: the best the host can run */
     const char *serial;    /* chardev spec of COM1 */
-    const char *debugcon;  /* chardev spec of port 0xe9, or NULL: no such port */
-    bool debug_exit;       /* port 0xf4 ends the guest with a status of its own; pc-testdev */
-    bool jit;              /* the translator runs the guest, not the interpreter */
+    const char *debugcon;  /* chardev spec of the debug console, or NULL: no such port */
+    uint16_t debugcon_port;
+    bool debug_exit; /* port 0xf4 ends the guest with a status of its own; pc-testdev */
+    bool jit;        /* the translator runs the guest, not the interpreter */
     struct jit_config jit_config;
     bool no_reboot;     /* a reset ends the guest */
     const char *gdb;    /* where the gdb stub listens (machine/gdb.h), or NULL: no stub */

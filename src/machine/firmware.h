@@ -1,0 +1,17 @@
+/* Booting through firmware: its image, and what it is told by fw_cfg. */
+#ifndef DOPPEL_MACHINE_FIRMWARE_H
+#define DOPPEL_MACHINE_FIRMWARE_H
+
+#include "base/error.h"
+#include "host/file.h"
+
+struct fw_cfg;
+
+/* --firmware: "bios" is SeaBIOS, as its Debian package has it; else a file. Reads and checks the
+ * image; the caller frees it. */
+bool firmware_read(const char *firmware, struct file_data *image, struct error *error);
+
+/* Tells the firmware about the machine: memory, CPUs, ACPI and SMBIOS tables. */
+bool firmware_describe(struct fw_cfg *fw_cfg, uint64_t memory, unsigned cpus, struct error *error);
+
+#endif
