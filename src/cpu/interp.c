@@ -289,8 +289,6 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
         cpu->physical_mask = cpu->a20_masked ? ~BIT(20) : ~0ull;
         mmu_flush_all(cpu);
     }
-    if (requests & CPU_REQUEST_TRAP)
-        trap_at_breakpoints(cpu);
     if (requests & CPU_REQUEST_DEBUG) {
         *exit = debug_exit(cpu, DEBUG_STOP_WATCH);
         return false;
@@ -304,6 +302,9 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
         *exit = CPU_EXIT_BUDGET;
         return false;
     }
+    /* Behind the exits: its own delivery may hit breakpoints, for ever. */
+    if (requests & CPU_REQUEST_TRAP)
+        trap_at_breakpoints(cpu);
     if (requests & CPU_REQUEST_SMI && smi_can_be_taken(cpu)) {
         cpu_clear_request(cpu, CPU_REQUEST_SMI);
         smm_enter(cpu);

@@ -230,3 +230,16 @@ Test(debug, frame_of_a_fault_hits)
     /* ud2: its frame is watched; the trap comes before the handler's first instruction */
     EXPECT_DEBUG(BIT(0), GUEST_HANDLERS + VECTOR_UD * 16, false, 0x0f, 0x0b);
 }
+
+/* A watched vector of #DB hits for ever, as on real processors; the run must end none the less. */
+Test(debug, breakpoint_on_its_own_delivery_can_be_left)
+{
+    arm(0, 4 * VECTOR_DB, ON_ACCESS, LEN_4);
+    /* mov al, [4] */
+    guest_write(&guest, GUEST_CODE, 0xf40004a0, 4);
+    guest.cpu->rip = GUEST_CODE;
+    cr_expect_eq(cpu_run_for(guest.cpu, 1000), CPU_EXIT_BUDGET);
+    cr_expect(guest.cpu->breakpoints_hit & 1);
+    cpu_request(guest.cpu, CPU_REQUEST_EXIT);
+    cr_expect_eq(cpu_run(guest.cpu), CPU_EXIT_REQUEST);
+}
