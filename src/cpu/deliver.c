@@ -86,7 +86,7 @@ static void deliver_real(struct cpu *cpu, const struct exception *event)
     uint32_t target;
     sys_read(cpu, cpu_linear(cpu, cpu->idtr.base + event->vector * 4u), &target, 4);
 
-    struct far_stack stack = far_stack_current(cpu);
+    struct far_stack stack = far_stack_current(cpu, &cpu->seg[SEG_CS]);
     far_stack_push(cpu, &stack, cpu->rflags, 2);
     far_stack_push(cpu, &stack, cpu->seg[SEG_CS].selector, 2);
     far_stack_push(cpu, &stack, return_rip(cpu, event), 2);
@@ -145,7 +145,7 @@ static struct far_stack handler_stack(struct cpu *cpu, const struct gate *gate, 
     else if (cpl < cpu->cpl)
         stack = far_stack_inner(cpu, cpl);
     else
-        stack = far_stack_current(cpu);
+        stack = far_stack_current(cpu, &cpu->seg[SEG_CS]);
     if (cpu->mode & MODE_LONG) {
         stack.rsp &= ~15ull;
         stack.mask = ~0ull;

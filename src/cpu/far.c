@@ -13,15 +13,18 @@ static bool stack_holds(const struct segment *ss, uint64_t offset, unsigned size
     return last <= ss->limit;
 }
 
-struct far_stack far_stack_current(const struct cpu *cpu)
+struct far_stack far_stack_current(const struct cpu *cpu, const struct segment *cs)
 {
-    return (struct far_stack){
-        .ss = cpu->seg[SEG_SS],
-        .rsp = cpu->gpr[REG_RSP],
-        .mask = cpu_stack_mask(cpu),
-        .cpl = cpu->cpl,
-        .flat = mode_code(cpu->mode) == DEC_MODE_64,
-    };
+    const struct segment *ss = &cpu->seg[SEG_SS];
+    struct far_stack stack = {.ss = *ss, .rsp = cpu->gpr[REG_RSP], .cpl = cpu->cpl};
+    stack.flat = cpu_is_long_code(cpu, cs);
+    stack.mask = stack.flat ? ~0ull : ss->attributes & SEGATTR_DB ? 0xffffffff : 0xffff;
+    return stack;
+}
+
+uint64_t far_offset(const struct cpu *cpu, const struct segment *cs, uint64_t offset)
+{
+    return cpu_is_long_code(cpu, cs) ? offset : (uint32_t)offset;
 }
 
 /* A stack pointer of the 64-bit TSS. */
@@ -76,6 +79,8 @@ static void push_slowly(struct cpu *cpu, const struct far_stack *stack, gva_t va
 {
     enum tlb_view view = stack->cpl == 3 ? TLB_VIEW_USER : TLB_VIEW_SUPERVISOR;
     struct mmu_fault fault;
+    if (cpu->mode & MODE_AC_CHECK && stack->cpl == 3 && va & (size - 1) && is_canonical(va))
+        cpu_raise_error(cpu, VECTOR_AC, 0);
     enum mmu_status status = mmu_write(cpu, view, va, &value, size, &fault);
     if (status != MMU_OK)
         cpu_raise_memory(cpu, SEG_SS, status, &fault);
@@ -104,6 +109,8 @@ void far_set_code(struct cpu *cpu, const struct segment *cs, unsigned cpl, uint6
     cpu->seg[SEG_CS].selector = (uint16_t)((cs->selector & ~SELECTOR_RPL) | cpl);
     cpu->cpl = (uint8_t)cpl;
     cpu->next_rip = rip;
+    if (!cpu_is_long_code(cpu, cs))
+        cpu->gpr[REG_RSP] = (uint32_t)cpu->gpr[REG_RSP];
 }
 
 static void read_far_pointer(struct cpu *cpu, const struct dec_insn *insn, uint16_t *selector,
@@ -184,12 +191,14 @@ static void transfer(struct cpu *cpu, const struct dec_insn *insn, bool call)
         check_direct_code(cpu, selector, &desc);
         cs = desc.segment;
     }
-    cpu_check_rip(cpu, &cs, offset);
-    if (call) {
-        struct far_stack stack = far_stack_current(cpu);
+    /* The return address goes onto the stack as the new code has it, and before the limit is
+     * checked. */
+    struct far_stack stack = far_stack_current(cpu, &cs);
+    if (call)
         push_return(cpu, &stack, insn->operand_size);
-        far_stack_commit(cpu, &stack);
-    }
+    offset = far_offset(cpu, &cs, offset);
+    cpu_check_rip(cpu, &cs, offset);
+    far_stack_commit(cpu, &stack);
     if (cpu_is_real(cpu)) {
         cpu_load_real_segment(cpu, SEG_CS, selector);
         cpu->next_rip = offset;

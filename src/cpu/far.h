@@ -15,8 +15,8 @@ struct far_stack {
     bool flat;      /* no limit but canonical addresses */
 };
 
-/* The current stack at the current CPL. */
-struct far_stack far_stack_current(const struct cpu *cpu);
+/* The current stack at the current CPL, as code in the segment cs sees it. */
+struct far_stack far_stack_current(const struct cpu *cpu, const struct segment *cs);
 /* The stack of an inner level, from the TSS; in long mode a null SS and RSPn. */
 struct far_stack far_stack_inner(struct cpu *cpu, unsigned cpl);
 /* Interrupt stack table entry ist, 1 to 7, for level cpl. */
@@ -24,6 +24,9 @@ struct far_stack far_stack_ist(struct cpu *cpu, unsigned ist, unsigned cpl);
 void far_stack_push(struct cpu *cpu, struct far_stack *stack, uint64_t value, unsigned size);
 /* SS:RSP become the stack's. */
 void far_stack_commit(struct cpu *cpu, const struct far_stack *stack);
+
+/* A far transfer's offset as wide as code in the segment has it. */
+uint64_t far_offset(const struct cpu *cpu, const struct segment *cs, uint64_t offset);
 
 /* CS, CPL and cpu->next_rip become these; all checks are done. The caller recomputes the mode. */
 void far_set_code(struct cpu *cpu, const struct segment *cs, unsigned cpl, uint64_t rip);

@@ -67,11 +67,7 @@ void far_call_gate(struct cpu *cpu, uint16_t selector, const struct descriptor *
             far_stack_push(cpu, &stack, cpu->gpr[REG_RSP], gate.size);
             push_parameters(cpu, &stack, &gate);
         } else {
-            stack = far_stack_current(cpu);
-            if (cpu->mode & MODE_LONG) {
-                stack.mask = ~0ull;
-                stack.flat = true;
-            }
+            stack = far_stack_current(cpu, &cs);
         }
         far_stack_push(cpu, &stack, cpu->seg[SEG_CS].selector, gate.size);
         far_stack_push(cpu, &stack, cpu->next_rip, gate.size);

@@ -139,7 +139,7 @@ static void interrupt_vm86(struct cpu *cpu, uint8_t vector)
         flags = (flags & ~(uint64_t)FLAG_IF) | FLAG_IOPL;
         flags |= flags & FLAG_VIF ? FLAG_IF : 0;
     }
-    struct far_stack stack = far_stack_current(cpu);
+    struct far_stack stack = far_stack_current(cpu, &cpu->seg[SEG_CS]);
     far_stack_push(cpu, &stack, flags, 2);
     far_stack_push(cpu, &stack, cpu->seg[SEG_CS].selector, 2);
     far_stack_push(cpu, &stack, cpu->next_rip, 2);

@@ -148,7 +148,7 @@ void system_lar(struct cpu *cpu, const struct interp_insn *in)
     bool valid = visible_descriptor(cpu, (uint16_t)system_read(cpu, &in->insn, 1), &desc) &&
                  type_is_among(cpu, &desc.segment, legacy, in_long);
     if (valid)
-        system_write(cpu, &in->insn, 0, (desc.raw >> 32) & 0x00f0ff00);
+        system_write(cpu, &in->insn, 0, (desc.raw >> 32) & 0x00ffff00);
     set_zf(cpu, valid);
 }
 

@@ -47,12 +47,12 @@ static void push_seg(struct cpu *cpu, const struct interp_insn *in)
     cpu_set_rsp(cpu, rsp, mask);
 }
 
-/* RSP is as wide as the stack was before a POP SS. */
+/* 2 bytes are read, whatever RSP moves by; it is as wide as the stack was before a POP SS. */
 static void pop_seg(struct cpu *cpu, const struct interp_insn *in)
 {
     unsigned size = in->insn.operand_size;
     uint64_t mask = cpu_stack_mask(cpu);
-    uint16_t selector = (uint16_t)cpu_peek(cpu, 0, size);
+    uint16_t selector = (uint16_t)cpu_peek(cpu, 0, 2);
     cpu_load_segment(cpu, in->insn.operand[0].reg, selector);
     cpu_set_rsp(cpu, cpu->gpr[REG_RSP] + size, mask);
     cpu->leave = 1;

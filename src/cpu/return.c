@@ -30,7 +30,7 @@ static struct far_stack return_stack(struct cpu *cpu, const struct segment *cs, 
                                      uint64_t rsp)
 {
     unsigned cpl = cs->selector & SELECTOR_RPL;
-    bool long_code = (cpu->mode & MODE_LONG) && (cs->attributes & SEGATTR_L);
+    bool long_code = cpu_is_long_code(cpu, cs);
     struct far_stack stack = {.cpl = cpl, .rsp = rsp, .mask = ~0ull};
     if (long_code && selector_is_null(selector) && cpl != 3 && (selector & SELECTOR_RPL) == cpl) {
         stack.ss.selector = selector;
@@ -56,14 +56,18 @@ static void return_to(struct cpu *cpu, uint16_t selector, uint64_t rip, unsigned
 {
     struct segment cs = return_code(cpu, selector);
     unsigned cpl = selector & SELECTOR_RPL;
+    rip = far_offset(cpu, &cs, rip);
     if (cpl == cpu->cpl && !with_stack) {
         cpu_check_rip(cpu, &cs, rip);
-        cpu_drop(cpu, skip);
+        struct far_stack stack = far_stack_current(cpu, &cs);
+        skip &= (unsigned)cpu_stack_mask(cpu); /* counted as wide as the old code's stack */
+        stack.rsp = (stack.rsp & ~stack.mask) | ((stack.rsp + skip) & stack.mask);
+        far_stack_commit(cpu, &stack);
         far_set_code(cpu, &cs, cpl, rip);
         return;
     }
+    uint16_t ss = (uint16_t)cpu_peek(cpu, skip + size, 2);
     uint64_t rsp = cpu_peek(cpu, skip, size);
-    uint16_t ss = (uint16_t)cpu_peek(cpu, skip + size, size);
     struct far_stack stack = return_stack(cpu, &cs, ss, rsp);
     cpu_check_rip(cpu, &cs, rip);
     stack.rsp = (stack.rsp & ~stack.mask) | ((stack.rsp + release) & stack.mask);
@@ -76,8 +80,8 @@ void system_ret_far(struct cpu *cpu, const struct interp_insn *in)
 {
     unsigned size = in->insn.operand_size;
     unsigned release = in->insn.operand_count ? (unsigned)in->insn.imm : 0;
+    uint16_t selector = (uint16_t)cpu_peek(cpu, size, 2);
     uint64_t rip = cpu_peek(cpu, 0, size);
-    uint16_t selector = (uint16_t)cpu_peek(cpu, size, size);
     if (cpu_is_real(cpu)) {
         cpu_check_rip(cpu, &cpu->seg[SEG_CS], rip);
         cpu_drop(cpu, 2 * size + release);
@@ -148,9 +152,9 @@ static void iret_protected(struct cpu *cpu, unsigned size)
         cpu_task_return(cpu, cpu->next_rip);
         return;
     }
-    uint64_t rip = cpu_peek(cpu, 0, size);
-    uint16_t selector = (uint16_t)cpu_peek(cpu, size, size);
     uint64_t flags = cpu_peek(cpu, 2 * size, size);
+    uint16_t selector = (uint16_t)cpu_peek(cpu, size, 2);
+    uint64_t rip = cpu_peek(cpu, 0, size);
     if ((flags & FLAG_VM) && size == 4 && cpu->cpl == 0 && !(cpu->mode & MODE_LONG)) {
         iret_to_vm86(cpu, rip, selector, flags);
         return;

@@ -123,8 +123,7 @@ struct segment cpu_stack_segment(struct cpu *cpu, uint16_t selector, unsigned cp
 
 void cpu_check_rip(struct cpu *cpu, const struct segment *cs, uint64_t rip)
 {
-    bool long_code = (cpu->mode & MODE_LONG) && (cs->attributes & SEGATTR_L);
-    if (long_code ? !is_canonical(rip) : rip > cs->limit)
+    if (cpu_is_long_code(cpu, cs) ? !is_canonical(rip) : rip > cs->limit)
         cpu_raise_error(cpu, VECTOR_GP, 0);
 }
 

@@ -102,6 +102,12 @@ static inline gva_t cpu_linear(const struct cpu *cpu, uint64_t address)
     return cpu->mode & MODE_LONG ? address : (uint32_t)address;
 }
 
+/* Code in this segment is 64-bit code. */
+static inline bool cpu_is_long_code(const struct cpu *cpu, const struct segment *cs)
+{
+    return (cpu->mode & MODE_LONG) && (cs->attributes & SEGATTR_L);
+}
+
 /* Segments are paragraphs: real or virtual-8086 mode. */
 static inline bool cpu_is_real(const struct cpu *cpu)
 {

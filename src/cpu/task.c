@@ -172,7 +172,7 @@ void cpu_task_switch(struct cpu *cpu, uint16_t selector, enum task_reason reason
     load_task(cpu, &tss, nests ? FLAG_NT : 0);
 
     if (event && event->has_error) {
-        struct far_stack stack = far_stack_current(cpu);
+        struct far_stack stack = far_stack_current(cpu, &cpu->seg[SEG_CS]);
         far_stack_push(cpu, &stack, event->error, tss.layout->size);
         far_stack_commit(cpu, &stack);
     }

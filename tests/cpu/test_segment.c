@@ -171,7 +171,7 @@ Test(segment, access_rights_and_limits)
     /* lar eax, ecx; lsl edx, ecx; hlt */
     cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x02, 0xc1, 0x0f, 0x03, 0xd1, 0xf4), CPU_EXIT_HALT);
     cr_expect(guest.cpu->rflags & FLAG_ZF);
-    cr_expect_eq(guest.cpu->gpr[REG_RAX], 0x00a0fb00);
+    cr_expect_eq(guest.cpu->gpr[REG_RAX], 0x00affb00);
     cr_expect_eq(guest.cpu->gpr[REG_RDX], 0xffffffff);
 
     guest.cpu->gpr[REG_RCX] = SEL_BEYOND;

@@ -11,8 +11,8 @@
 
 /* Where Doppel is meant to differ. */
 static const struct {
-    uint16_t op;     /* or DEC_OP_COUNT: any */
-    uint16_t vector; /* of the host's exception, or ANY_FAULT */
+    uint16_t op;    /* or DEC_OP_COUNT: any */
+    int16_t vector; /* of the host's exception, OUTCOME_COMPLETED, or ANY_FAULT */
     uint16_t parts;
 } deliberate[] = {
     /* A POPA that faults has loaded some registers on the host, and none in the guest: it starts
@@ -41,6 +41,14 @@ static const struct {
     /* Whether PE comes with an unmasked OE or UE depends on a result for an unbounded exponent,
      * which Doppel does not compute. */
     {DEC_OP_COUNT, VECTOR_XM, PART_MXCSR_PE},
+    /* What these read depends on more than the state. */
+    {DEC_OP_CPUID, OUTCOME_COMPLETED, PART_GPR},
+    {DEC_OP_RDTSC, OUTCOME_COMPLETED, PART_GPR},
+    {DEC_OP_RDTSCP, OUTCOME_COMPLETED, PART_GPR},
+    {DEC_OP_RDPID, OUTCOME_COMPLETED, PART_GPR},
+    {DEC_OP_RDRAND, OUTCOME_COMPLETED, PART_GPR},
+    {DEC_OP_RDSEED, OUTCOME_COMPLETED, PART_GPR | PART_FLAGS}, /* CF: whether there is a number */
+    {DEC_OP_XGETBV, OUTCOME_COMPLETED, PART_GPR},
 };
 
 static unsigned deliberate_parts(const struct dec_insn *insn, const struct diff_outcome *host)
@@ -109,6 +117,8 @@ unsigned compare_outcomes(const struct dec_insn *insn, const struct diff_outcome
     parts |= compare_faults(host, guest);
     if (host->state.fs_base != guest->state.fs_base || host->state.gs_base != guest->state.gs_base)
         parts |= PART_BASES;
+    if (memcmp(host->state.selector, guest->state.selector, sizeof(host->state.selector)))
+        parts |= PART_SELECTORS;
     if (guest->state.has_vectors)
         parts |= compare_vectors(&host->state, &guest->state);
     if (memcmp(host_memory, guest_memory, AREA_SIZE))
@@ -131,6 +141,9 @@ static void print_general(const char *title, const struct diff_outcome *outcome)
            state->rflags, state->fs_base, state->gs_base);
     for (unsigned i = 0; i < 16; i++)
         printf(" %s %" PRIx64, names[i], state->gpr[i]);
+    printf("\n    es, cs, ss, ds, fs, gs:");
+    for (unsigned i = 0; i < ARRAY_SIZE(state->selector); i++)
+        printf(" %x", state->selector[i]);
     printf("\n");
     if (!state->has_vectors)
         return;
@@ -175,9 +188,9 @@ void compare_report(unsigned parts, const struct dec_insn *insn, const struct di
                     const uint8_t *guest_memory)
 {
     static const unsigned bits[] = {16, 32, 64};
-    static const char *const names[] = {"rip",          "gpr",    "flags",    "fault",
-                                        "bases",        "vec",    "mxcsr",    "x87",
-                                        "x87-pointers", "memory", "mxcsr.pe", "cr2"};
+    static const char *const names[] = {"rip",      "gpr",   "flags",    "fault",        "bases",
+                                        "vec",      "mxcsr", "x87",      "x87-pointers", "memory",
+                                        "mxcsr.pe", "cr2",   "selectors"};
     char text[96];
     dec_format(insn, AREA_CODE, text, sizeof(text));
     printf("%u-bit%s%s:", bits[run->mode], run->layout == LAYOUT_WINDOW ? ", window" : "",

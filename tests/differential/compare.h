@@ -19,6 +19,7 @@ enum part {
     PART_MEMORY = 1 << 9,
     PART_MXCSR_PE = 1 << 10, /* MXCSR differs in PE alone */
     PART_CR2 = 1 << 11,      /* differs within the page */
+    PART_SELECTORS = 1 << 12,
 };
 
 /* The parts that differ and should not: see `deliberate` in compare.c. Memory is that of AREA_SIZE

@@ -13,6 +13,7 @@
 #include "generate.h"
 #include "guest.h"
 #include "native.h"
+#include "selectors.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -109,6 +110,7 @@ static void run_sample(struct test *test, struct sample *sample, unsigned count)
                            .length = sample->insn.length};
     run.step = attributes & DEC_ATTR_BRANCH ||
                (attributes & DEC_ATTR_STRING && random_chance(&test->random, 20));
+    run.loads_segments = loads_segment(&sample->insn);
     uint8_t *host_data = native_data(test->native), *data = guest_data(test->guest);
     pool_fill_memory(&test->pool, &test->random, data);
     native_prepare(test->native, &run);
@@ -133,12 +135,14 @@ static void run_form(struct test *test, const struct form *form, unsigned count)
             test->totals->failed++;
             return;
         }
-        /* RSP on a 16-bit stack cannot be aimed. */
+        /* RSP on a 16-bit stack cannot be aimed. What XRSTOR does near a limit depends on the
+         * processor. */
         bool window = form->key.mode != DEC_MODE_64 && native_has_segments(test->native) &&
-                      sample.insn.mem.base != REG_RSP;
+                      sample.insn.mem.base != REG_RSP && form->key.op != DEC_OP_XRSTOR;
         sample.layout = window && random_chance(&test->random, 50) ? LAYOUT_WINDOW : LAYOUT_FLAT;
         sample.has_vectors = family_of(form) != 0;
         generate_displacement(&test->random, &sample);
+        generate_pointer(&test->random, &sample);
         run_sample(test, &sample, batch);
     }
     test->totals->different_forms += test->totals->differences != before;

@@ -3,6 +3,7 @@
 #include "base/bits.h"
 #include "cpu/fpu.h"
 #include "native.h"
+#include "selectors.h"
 
 /* --- Values. */
 
@@ -144,8 +145,7 @@ static gva_t generate_wild(struct random *random)
     return va + upper[random_below(random, ARRAY_SIZE(upper))];
 }
 
-/* An address for a datum of size bytes that is mostly aligned to this number. */
-static gva_t generate_target(struct random *random, unsigned size, unsigned alignment)
+gva_t generate_target(struct random *random, unsigned size, unsigned alignment)
 {
     unsigned where = random_below(random, 100);
     unsigned near = random_below(random, size > NEAR ? size : NEAR);
@@ -165,7 +165,7 @@ static gva_t generate_target(struct random *random, unsigned size, unsigned alig
     return random_chance(random, alignment > 8 ? 80 : 50) ? align_down(va, alignment) : va;
 }
 
-static gva_t segment_base(const struct sample *sample, const struct diff_state *in, unsigned seg)
+gva_t generate_segment_base(const struct sample *sample, const struct diff_state *in, unsigned seg)
 {
     if (seg == SEG_FS)
         return in->fs_base;
@@ -281,8 +281,8 @@ static void aim_string(struct random *random, const struct sample *sample, struc
     gpr[REG_RDI] = generate_target(random, size, size);
     gpr[REG_RSI] = random_chance(random, 30) ? gpr[REG_RDI] + random_below(random, 64) - 32
                                              : generate_target(random, size, size);
-    gpr[REG_RDI] -= segment_base(sample, in, SEG_ES);
-    gpr[REG_RSI] -= segment_base(sample, in, sample->insn.mem.segment);
+    gpr[REG_RDI] -= generate_segment_base(sample, in, SEG_ES);
+    gpr[REG_RSI] -= generate_segment_base(sample, in, sample->insn.mem.segment);
     gpr[REG_RCX] = random_below(random, random_chance(random, 5) ? 5000 : 60);
     if (random_chance(random, 10))
         gpr[REG_RCX] = 0;
@@ -299,6 +299,12 @@ static uint64_t generate_stack_pointer(struct random *random, const struct sampl
     if (sample->layout == LAYOUT_WINDOW)
         return NATIVE_STACK16_UPPER | ((va - AREA_DATA) & 0xffff);
     return va;
+}
+
+gva_t generate_stack_address(const struct sample *sample, const struct diff_state *in)
+{
+    return sample->layout == LAYOUT_WINDOW ? AREA_DATA + (uint16_t)in->gpr[REG_RSP]
+                                           : in->gpr[REG_RSP];
 }
 
 static uint8_t *data_at(uint8_t *data, gva_t va)
@@ -333,9 +339,7 @@ static void generate_special(struct random *random, const struct sample *sample,
                              struct diff_state *in, uint8_t *data, gva_t target)
 {
     uint8_t *operand = data_at(data, target);
-    gva_t stack = in->gpr[REG_RSP];
-    if (sample->layout == LAYOUT_WINDOW)
-        stack = AREA_DATA + (uint16_t)stack;
+    gva_t stack = generate_stack_address(sample, in);
     uint64_t *gpr = in->gpr;
     const struct dec_insn *insn = &sample->insn;
     const struct dec_operand *first = &insn->operand[0];
@@ -360,12 +364,13 @@ static void generate_special(struct random *random, const struct sample *sample,
         break;
     case DEC_OP_ENTER:
     case DEC_OP_LEAVE:
-        gpr[REG_RBP] = generate_target(random, 8, 8) - segment_base(sample, in, SEG_SS);
+        gpr[REG_RBP] = generate_target(random, 8, 8) - generate_segment_base(sample, in, SEG_SS);
         break;
     case DEC_OP_MASKMOVQ:
     case DEC_OP_MASKMOVDQU:
     case DEC_OP_VMASKMOVDQU:
-        gpr[REG_RDI] = generate_target(random, 16, 1) - segment_base(sample, in, insn->mem.segment);
+        gpr[REG_RDI] =
+            generate_target(random, 16, 1) - generate_segment_base(sample, in, insn->mem.segment);
         break;
     case DEC_OP_LDMXCSR:
     case DEC_OP_VLDMXCSR:
@@ -378,6 +383,11 @@ static void generate_special(struct random *random, const struct sample *sample,
     case DEC_OP_WRFSBASE:
     case DEC_OP_WRGSBASE:
         gpr[first->reg] = (uint64_t)((int64_t)gpr[first->reg] >> 17);
+        break;
+    case DEC_OP_XGETBV:
+    case DEC_OP_CPUID:
+        gpr[REG_RCX] = random_below(random, 3);
+        gpr[REG_RAX] = (gpr[REG_RAX] & BIT(31)) + random_below(random, 32);
         break;
     default:
         break;
@@ -455,7 +465,7 @@ void generate_state(struct random *random, const struct pool *pool, const struct
     in->gpr[REG_RSP] = generate_stack_pointer(random, sample);
 
     const struct dec_operand *operand = memory_operand(insn);
-    gva_t base = segment_base(sample, in, insn->mem.segment);
+    gva_t base = generate_segment_base(sample, in, insn->mem.segment);
     unsigned size = operand ? operand->size : 8;
     gva_t target = generate_target(random, size, wanted_alignment(insn, size));
     if (is_string(insn->op)) {
@@ -479,4 +489,6 @@ void generate_state(struct random *random, const struct pool *pool, const struct
         in->gpr[i] = i < 8 ? (uint32_t)in->gpr[i] : 0;
     if (sample->layout == LAYOUT_WINDOW)
         in->gpr[REG_RSP] = NATIVE_STACK16_UPPER | (uint16_t)in->gpr[REG_RSP];
+    if (reads_selector(insn))
+        generate_selectors(random, sample, in, data);
 }

@@ -40,6 +40,12 @@ void generate_displacement(struct random *random, struct sample *sample);
 void generate_state(struct random *random, const struct pool *pool, const struct sample *sample,
                     struct diff_state *in, uint8_t *data);
 
+/* An address for a datum of size bytes that is mostly aligned to this number. */
+gva_t generate_target(struct random *random, unsigned size, unsigned alignment);
+/* Linear: of the segment's base, and of the stack's top. */
+gva_t generate_segment_base(const struct sample *sample, const struct diff_state *in, unsigned seg);
+gva_t generate_stack_address(const struct sample *sample, const struct diff_state *in);
+
 /* A random number, or one at the border of something. */
 uint64_t generate_value(struct random *random);
 

@@ -18,7 +18,12 @@
 #define PHYS_TABLES 0x1000ull
 #define PHYS_CODE 0x10000ull
 #define PHYS_DATA 0x11000ull
+#define PHYS_DESCRIPTORS 0x18000ull
 #define PHYS_SIZE 0x20000ull
+
+/* Linear addresses where Linux has such things. */
+#define GDT_BASE 0xfffffe0000001000ull
+#define LDT_BASE (GDT_BASE + 0x800)
 
 #define PTE_P 1u
 #define PTE_W 2u
@@ -52,15 +57,17 @@ static void map_page(struct guest *guest, gva_t va, gpa_t gpa, uint64_t rights)
         }
         table = phys_words(guest, *entry & PAGE_MASK);
     }
-    table[va >> PAGE_SHIFT & 511] = gpa | PTE_P | PTE_U | rights;
+    table[va >> PAGE_SHIFT & 511] = gpa | PTE_P | rights;
 }
 
 static void map_areas(struct guest *guest)
 {
     guest->next_table = PHYS_TABLES + PAGE_SIZE;
-    map_page(guest, AREA_CODE, PHYS_CODE, 0);
+    map_page(guest, AREA_CODE, PHYS_CODE, PTE_U);
     for (uint64_t offset = 0; offset < AREA_SIZE; offset += PAGE_SIZE)
-        map_page(guest, AREA_DATA + offset, PHYS_DATA + offset, offset < AREA_WRITABLE ? PTE_W : 0);
+        map_page(guest, AREA_DATA + offset, PHYS_DATA + offset,
+                 PTE_U | (offset < AREA_WRITABLE ? PTE_W : 0));
+    map_page(guest, GDT_BASE, PHYS_DESCRIPTORS, PTE_W);
 }
 
 static void set_system_state(struct cpu *cpu)
@@ -74,13 +81,21 @@ static void set_system_state(struct cpu *cpu)
     /* A 64-bit TSS without an I/O permission bitmap. */
     cpu->tr = (struct segment){
         .selector = 0x40, .attributes = SYSTEM_TSS32_BUSY | SEGATTR_P, .limit = 0x66};
+    cpu->gdtr = (struct table_register){.base = GDT_BASE, .limit = 8 * GDT_ENTRIES - 1};
+    cpu->ldtr = (struct segment){.selector = 0x50,
+                                 .attributes = SYSTEM_LDT | SEGATTR_P,
+                                 .limit = 8 * LDT_ENTRIES - 1,
+                                 .base = LDT_BASE};
 }
 
-#define USER_DATA (3 | SEGATTR_S | 3 << SEGATTR_DPL_SHIFT | SEGATTR_P)
+#define USER (SEGATTR_S | 3 << SEGATTR_DPL_SHIFT | SEGATTR_P)
+#define USER_DATA (SEGTYPE_WRITABLE | SEGTYPE_ACCESSED | USER)
+#define USER_CODE (SEGTYPE_CODE | SEGTYPE_READABLE | SEGTYPE_ACCESSED | USER)
 
 static struct segment ldt_segment(enum ldt_entry entry)
 {
     static const struct segment segments[LDT_ENTRIES] = {
+        [LDT_CODE16] = {.attributes = USER_CODE | SEGATTR_G, .limit = UINT32_MAX},
         [LDT_WINDOW] = {.attributes = USER_DATA | SEGATTR_DB,
                         .limit = LDT_WINDOW_LIMIT,
                         .base = AREA_DATA},
@@ -89,10 +104,45 @@ static struct segment ldt_segment(enum ldt_entry entry)
                              .limit = LDT_EXPAND_LIMIT},
         [LDT_READ_ONLY] = {.attributes = (USER_DATA & ~SEGTYPE_WRITABLE) | SEGATTR_DB | SEGATTR_G,
                            .limit = UINT32_MAX},
+        [LDT_ABSENT] = {.attributes = (USER_DATA & ~SEGATTR_P) | SEGATTR_DB, .limit = 0xfff},
+        [LDT_CODE32] = {.attributes = USER_CODE | SEGATTR_DB,
+                        .limit = PAGE_SIZE - 1,
+                        .base = AREA_CODE},
+        [LDT_CODE32_EXECUTE] = {.attributes =
+                                    (USER_CODE & ~SEGTYPE_READABLE) | SEGATTR_DB | SEGATTR_G,
+                                .limit = UINT32_MAX},
+        [LDT_CODE16_ABSENT] = {.attributes = USER_CODE & ~SEGATTR_P, .limit = 0xfff},
+        [LDT_CONFORMING_ABSENT] = {.attributes =
+                                       (USER_CODE & ~SEGATTR_P) | SEGTYPE_CONFORMING | SEGATTR_DB,
+                                   .limit = 0xfff},
     };
     struct segment segment = segments[entry];
     segment.selector = SELECTOR_LDT(entry);
     return segment;
+}
+
+static uint64_t encode_descriptor(const struct segment *segment)
+{
+    uint64_t base = segment->base;
+    uint64_t limit = segment->attributes & SEGATTR_G ? segment->limit >> 12 : segment->limit;
+    return (limit & 0xffff) | (base & 0xffffff) << 16 | (uint64_t)segment->attributes << 40 |
+           (limit & 0xf0000) << 32 | (base & 0xff000000) << 32;
+}
+
+/* The GDT as x86-64 Linux has it. */
+static void fill_descriptors(struct guest *guest)
+{
+    static const uint64_t gdt[GDT_ENTRIES] = {
+        [1] = 0x00cf9b000000ffff, [2] = 0x00af9b000000ffff,  [3] = 0x00cf93000000ffff,
+        [4] = 0x00cffb000000ffff, [5] = 0x00cff3000000ffff,  [6] = 0x00affb000000ffff,
+        [8] = 0x00008b0000004087, [10] = 0x000082000000003f, [15] = 0x0040f50000000000,
+    };
+    memcpy(phys_words(guest, PHYS_DESCRIPTORS), gdt, sizeof(gdt));
+    uint64_t *ldt = phys_words(guest, PHYS_DESCRIPTORS) + (LDT_BASE - GDT_BASE) / sizeof(*ldt);
+    for (unsigned i = 0; i < LDT_ENTRIES; i++) {
+        struct segment segment = ldt_segment(i);
+        ldt[i] = encode_descriptor(&segment);
+    }
 }
 
 static void set_segments(struct cpu *cpu, enum dec_mode mode, enum layout layout)
@@ -105,8 +155,7 @@ static void set_segments(struct cpu *cpu, enum dec_mode mode, enum layout layout
     static const uint16_t sizes[] = {0, SEGATTR_DB, SEGATTR_L};
     cpu->seg[SEG_ES] = cpu->seg[SEG_SS] = cpu->seg[SEG_DS] = cpu->seg[SEG_CS] = data;
     cpu->seg[SEG_CS].selector = selectors[mode];
-    cpu->seg[SEG_CS].attributes = 0xb | SEGATTR_S | 3 << SEGATTR_DPL_SHIFT | SEGATTR_P | SEGATTR_G;
-    cpu->seg[SEG_CS].attributes |= sizes[mode];
+    cpu->seg[SEG_CS].attributes = USER_CODE | SEGATTR_G | sizes[mode];
     cpu->seg[SEG_FS] = cpu->seg[SEG_GS] = (struct segment){0};
     if (mode != DEC_MODE_64) {
         cpu->seg[SEG_FS] = ldt_segment(LDT_EXPAND_DOWN);
@@ -135,6 +184,7 @@ struct guest *guest_create(void)
         return NULL;
     }
     map_areas(guest);
+    fill_descriptors(guest);
     set_system_state(guest->cpu);
     set_segments(guest->cpu, DEC_MODE_64, LAYOUT_FLAT);
     cpu_update_mode(guest->cpu);
@@ -165,6 +215,8 @@ uint8_t *guest_data(struct guest *guest)
 static void load_state(struct guest *guest, const struct diff_state *in)
 {
     struct cpu *cpu = guest->cpu;
+    if (guest->run->loads_segments)
+        set_segments(cpu, guest->run->mode, guest->run->layout);
     memcpy(cpu->gpr, in->gpr, sizeof(cpu->gpr));
     cpu->rip = in->rip;
     cpu->rflags = in->rflags | (guest->run->step ? FLAG_TF : 0);
@@ -186,6 +238,8 @@ static void read_state(const struct cpu *cpu, bool has_vectors, struct diff_stat
     state->rflags = cpu->rflags & ~(uint64_t)(FLAG_TF | FLAG_RF);
     state->fs_base = cpu->seg[SEG_FS].base;
     state->gs_base = cpu->seg[SEG_GS].base;
+    for (unsigned i = 0; i < 6; i++)
+        state->selector[i] = cpu->seg[i].selector;
     if (has_vectors) {
         memcpy(state->vec, cpu->vec, sizeof(state->vec));
         state->mxcsr = cpu->mxcsr;
@@ -243,6 +297,24 @@ static void execute(struct cpu *cpu, const struct interp_insn *in, bool step)
     cpu->rip = cpu->next_rip;
 }
 
+/* What comes of it by Linux's IDT: programs may raise #BP and #OF alone. */
+static void read_exception(struct cpu *cpu, bool step, struct diff_outcome *out)
+{
+    const struct exception *pending = &cpu->pending;
+    out->vector = pending->vector;
+    out->error = pending->error;
+    out->address = pending->cr2;
+    if (pending->software && pending->vector != VECTOR_BP && pending->vector != VECTOR_OF) {
+        out->vector = VECTOR_GP;
+        out->error = pending->vector * 8u | 2;
+    } else if (pending->software) {
+        cpu->rip = cpu->next_rip;
+    } else if (step && pending->vector == VECTOR_DB) {
+        out->vector = OUTCOME_COMPLETED;
+        cpu->rip = cpu->next_rip;
+    }
+}
+
 void guest_run(struct guest *guest, const struct diff_state *in, struct diff_outcome *out)
 {
     struct cpu *cpu = guest->cpu;
@@ -253,9 +325,7 @@ void guest_run(struct guest *guest, const struct diff_state *in, struct diff_out
     if (guest->undefined) {
         out->vector = VECTOR_UD;
     } else if (setjmp(cpu->fault)) {
-        out->vector = cpu->pending.vector;
-        out->error = cpu->pending.error;
-        out->address = cpu->pending.cr2;
+        read_exception(cpu, guest->run->step, out);
     } else {
         execute(cpu, &guest->decoded, guest->run->step);
     }

@@ -22,6 +22,8 @@
 
 #define XSAVE_BV_OFFSET XSTATE_HEADER_OFFSET
 
+#define MODIFY_LDT_WRITE 0x11
+
 /* In the code page: where code that is not 64-bit jumps to when it is done. */
 #define TRAMPOLINE 0x800u
 
@@ -97,6 +99,9 @@ __attribute__((naked, noinline)) void native_enter_state(void)
                  "native_leave_state:\n" EACH_GPR(STORE_GPR) //
                  "mov %%rsp, %c[out_gpr] + 8 * 4\n"
                  "mov %c[host_rsp], %%rsp\n"
+                 "mov %%es, %c[out_selector]\n mov %%ss, %c[out_selector] + 4\n"
+                 "mov %%ds, %c[out_selector] + 6\n mov %%fs, %c[out_selector] + 8\n"
+                 "mov %%gs, %c[out_selector] + 10\n"
                  "pushfq\n popq %c[out_rflags]\n"
                  "push $2\n popfq\n"
                  "rdfsbase %%rax\n mov %%rax, %c[out_fs]\n"
@@ -125,9 +130,9 @@ __attribute__((naked, noinline)) void native_enter_state(void)
                    FIELD(in_mxcsr, in.mxcsr), FIELD(in_vec, in.vec), FIELD(in_gpr, in.gpr),
                    FIELD(in_fs, in.fs_base), FIELD(in_gs, in.gs_base),
                    FIELD(out_gpr, out.state.gpr), FIELD(out_rflags, out.state.rflags),
-                   FIELD(out_fs, out.state.fs_base), FIELD(out_gs, out.state.gs_base),
-                   FIELD(out_fx, out.state.fx), FIELD(out_mxcsr, out.state.mxcsr),
-                   FIELD(out_vec, out.state.vec));
+                   FIELD(out_selector, out.state.selector), FIELD(out_fs, out.state.fs_base),
+                   FIELD(out_gs, out.state.gs_base), FIELD(out_fx, out.state.fx),
+                   FIELD(out_mxcsr, out.state.mxcsr), FIELD(out_vec, out.state.vec));
 }
 
 /* Where the kernel's context has the registers, by their numbers in encodings. */
@@ -165,6 +170,8 @@ static void leave_run(struct native *native, struct sigcontext *context)
         out->state.gpr[i] = load_le((const uint8_t *)context + gpr_offsets[i], 8);
     out->state.rip = context->rip;
     out->state.rflags = context->eflags;
+    out->state.selector[SEG_CS] = context->cs;
+    out->state.selector[SEG_SS] = context->__pad0; /* as Linux has it */
     out->vector = (int)context->trapno;
     out->error = (uint32_t)context->err;
     out->address = context->cr2;
@@ -175,7 +182,7 @@ static void leave_run(struct native *native, struct sigcontext *context)
     context->rip = (uintptr_t)native_leave_fault;
     context->rsp = block->host_rsp;
     context->cs = SELECTOR_CODE64;
-    context->__pad0 = SELECTOR_DATA; /* SS, as Linux has it */
+    context->__pad0 = SELECTOR_DATA;
     context->eflags = FLAGS_FIXED;
     native->running = false;
 }
@@ -191,6 +198,10 @@ __attribute__((no_stack_protector)) static void on_signal(int number, siginfo_t 
         return;
     }
     struct block *block = current->block;
+    uint16_t *selector = block->out.state.selector;
+    asm volatile("mov %%es, %0\n mov %%ds, %1\n mov %%fs, %2\n mov %%gs, %3"
+                 : "=m"(selector[SEG_ES]), "=m"(selector[SEG_DS]), "=m"(selector[SEG_FS]),
+                   "=m"(selector[SEG_GS]));
     asm volatile("rdfsbase %0" : "=r"(block->out.state.fs_base));
     asm volatile("rdgsbase %0" : "=r"(block->out.state.gs_base));
     asm volatile("wrfsbase %0" : : "r"(block->host_fs_base));
@@ -256,10 +267,15 @@ const struct diff_outcome *native_run(struct native *native)
     block->frame.rsp = block->in.gpr[REG_RSP];
     block->out.vector = OUTCOME_COMPLETED;
     block->out.state.rip = AREA_CODE + native->run->length;
+    block->out.state.selector[SEG_CS] = (uint16_t)block->frame.cs;
     native->running = true;
     native_enter_state();
     native->running = false;
     block->out.state.rflags &= ~(uint64_t)(FLAG_TF | FLAG_RF);
+    if (native->run->loads_segments) {
+        native->layout = ~0u;
+        load_selectors(native, native->run->mode, native->run->layout);
+    }
     return &block->out;
 }
 
@@ -307,10 +323,28 @@ static bool make_segments(void)
                            .limit_in_pages = 1,
                            .seg_32bit = 1,
                            .read_exec_only = 1},
+        [LDT_EMPTY] = {.read_exec_only = 1, .seg_not_present = 1}, /* to Linux: none */
+        [LDT_ABSENT] = {.limit = 0xfff, .seg_32bit = 1, .seg_not_present = 1},
+        [LDT_CODE32] = {.base_addr = AREA_CODE,
+                        .limit = PAGE_SIZE - 1,
+                        .seg_32bit = 1,
+                        .contents = MODIFY_LDT_CONTENTS_CODE},
+        [LDT_CODE32_EXECUTE] = {.limit = 0xfffff,
+                                .limit_in_pages = 1,
+                                .seg_32bit = 1,
+                                .contents = MODIFY_LDT_CONTENTS_CODE,
+                                .read_exec_only = 1},
+        [LDT_CODE16_ABSENT] = {.limit = 0xfff,
+                               .contents = MODIFY_LDT_CONTENTS_CODE,
+                               .seg_not_present = 1},
+        [LDT_CONFORMING_ABSENT] = {.limit = 0xfff,
+                                   .seg_32bit = 1,
+                                   .contents = MODIFY_LDT_CONTENTS_CODE | 1,
+                                   .seg_not_present = 1},
     };
     for (unsigned i = 0; i < LDT_ENTRIES; i++) {
         entries[i].entry_number = i;
-        if (syscall(SYS_modify_ldt, 1, &entries[i], sizeof(entries[i])))
+        if (syscall(SYS_modify_ldt, MODIFY_LDT_WRITE, &entries[i], sizeof(entries[i])))
             return false;
     }
     return true;

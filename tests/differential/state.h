@@ -17,14 +17,22 @@
 #define SELECTOR_CODE32 0x23
 #define SELECTOR_DATA 0x2b
 #define SELECTOR_LDT(n) ((n) << 3 | 7)
+#define GDT_ENTRIES 16
 
-/* The entries of the LDT. */
+/* The entries of the LDT; those behind LDT_READ_ONLY are for instructions that load or look at
+ * them. */
 enum ldt_entry {
     LDT_CODE16,      /* flat */
     LDT_WINDOW,      /* based at AREA_DATA, its limit within the area: LDT_WINDOW_LIMIT */
     LDT_STACK16,     /* based there too, all of the area, a 16-bit stack */
     LDT_EXPAND_DOWN, /* valid from LDT_EXPAND_LIMIT + 1 on */
     LDT_READ_ONLY,   /* flat, but for the base that GS gets */
+    LDT_EMPTY,
+    LDT_ABSENT,         /* data, not present */
+    LDT_CODE32,         /* based at AREA_CODE, one page */
+    LDT_CODE32_EXECUTE, /* flat, cannot be read */
+    LDT_CODE16_ABSENT,
+    LDT_CONFORMING_ABSENT, /* Linux makes no others that conform */
     LDT_ENTRIES,
 };
 
@@ -42,6 +50,7 @@ enum layout {
 struct diff_state {
     uint64_t gpr[16], rip, rflags;
     uint64_t fs_base, gs_base;
+    uint16_t selector[6]; /* of outcomes */
     uint32_t mxcsr;
     bool has_vectors; /* the rest and mxcsr count */
     struct fx_image fx;
@@ -66,6 +75,7 @@ struct diff_run {
     /* Take a single-step trap after it instead of running on: for branches. A repeated string
      * instruction then does one element. */
     bool step;
+    bool loads_segments; /* perhaps: they are to be restored after it */
 };
 
 #endif
