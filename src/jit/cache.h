@@ -80,6 +80,8 @@ struct jit_thunks {
      * entry filled, or goes on in the plain translation of the instruction whose offset lies 5
      * bytes behind the call. */
     const uint8_t *refill[REFILL_KINDS][2];
+    const uint8_t
+        *plain; /* jump: on in the plain translation of the instruction at T0 in the page */
 };
 
 struct jit {

@@ -63,6 +63,11 @@ static void emit_slow_paths(struct emitter *e)
             asm_q(&e->a, 0xff, 0, rm_base(HOST_T1, 0)); /* INC */
         }
         emit_x87_pointers(e, &slow->x87);
+        if (!e->plain) {
+            asm_mov_imm32(&e->a, HOST_T0, slow->in->offset);
+            asm_patch(asm_jmp(&e->a), e->jit->thunks.plain - e->jit->to_exec);
+            continue;
+        }
         if (touches_fx(&slow->in->insn))
             emit_save_fx(e);
         asm_mov_imm32(&e->a, HOST_T0, arena_offset(e, slow->in));
@@ -143,8 +148,6 @@ static bool emit_insn(struct emitter *e, const struct interp_insn *in)
         emit_handler(e, in, last);
         return !last;
     }
-    if (e->slow_count > first_slow)
-        emit_forget_pointers(e); /* which handlers do not keep */
     for (unsigned i = first_slow; i < e->slow_count; i++) {
         struct slow_path *slow = &e->slow[i];
         slow->in = in;

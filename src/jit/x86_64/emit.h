@@ -13,7 +13,8 @@ struct x87_pointers {
     const struct interp_insn *insn, *memory;
 };
 
-/* Code after the block's end that runs an instruction's handler where its own code cannot. */
+/* Code after the block's end for where an instruction's own code cannot run it: runs its handler in
+ * a plain translation, and goes there from others. */
 struct slow_path {
     uint8_t *from; /* the branch's rel32 */
     uint8_t *to;   /* where it goes on */
@@ -37,8 +38,10 @@ struct refill_path {
 
 /* A host register with the pointer to the start of a group's span. */
 struct pointer {
-    uint16_t group; /* GROUP_NONE: none */
-    uint16_t next;  /* the access that needs it next */
+    uint16_t group;  /* GROUP_NONE: none */
+    uint16_t next;   /* the access that needs it next */
+    uint8_t aligned; /* known to be aligned so, `aligned_at` bytes further; 0: nothing is known */
+    int32_t aligned_at;
 };
 
 #define POINTERS 2
@@ -165,13 +168,17 @@ struct asm_rm emit_stack_memory(struct emitter *e, unsigned base, int32_t disp, 
                                 bool write);
 bool is_plain_segment(const struct emitter *e, unsigned segment);
 
-/* refill.c: the thunks of refill paths; plain is where those go that fail. */
-void jit_emit_refills(struct cpu *cpu, struct assembler *a, const uint8_t *plain);
+/* refill.c: the thunks of refill paths. */
+void jit_emit_refills(struct cpu *cpu, struct assembler *a);
+
+/* The slow path, where rm, which the memory primitive gave, is not aligned. */
+void emit_check_alignment(struct emitter *e, struct asm_rm rm, unsigned size);
 
 /* The code of the refill paths, after the block. */
 void emit_refill_paths(struct emitter *e);
 
-/* Runs the handler instead where the host's flags meet `cond`. */
+/* Runs the handler instead where the host's flags, which clobber_host_flags() has saved, meet
+ * `cond`; by way of the plain translation. Nothing of the instruction may have happened. */
 void emit_slow_if(struct emitter *e, unsigned cond);
 
 /* Emits the instruction; false where only its handler can run it, and nothing was emitted. */

@@ -207,6 +207,7 @@ static struct asm_rm emit_access(struct emitter *e, const struct address *addres
         end_x87_run(e); /* refill paths do not */
     unsigned chosen = choose_pointer(e, again), reg = pointer_regs[chosen];
     emit_claim(e, reg);
+    e->pointer[chosen].aligned = 0;
     if (!again) {
         emit_address(e, address, reg, 0);
         emit_check(e, reg, size, write, write ? REFILL_WRITE : REFILL_READ);
@@ -219,8 +220,27 @@ static struct asm_rm emit_access(struct emitter *e, const struct address *addres
                !group->write ? REFILL_READ
                : write       ? REFILL_WRITE
                              : REFILL_READ_TO_WRITE);
-    e->pointer[chosen] = (struct pointer){access->group, access->next};
+    e->pointer[chosen] = (struct pointer){.group = access->group, .next = access->next};
     return rm_base(reg, in_span);
+}
+
+/* The handler raises #GP(0) for a misaligned operand. Guest and host pages are aligned alike. */
+void emit_check_alignment(struct emitter *e, struct asm_rm rm, unsigned size)
+{
+    struct pointer *pointer = &e->pointer[rm.reg == pointer_regs[1]];
+    if (pointer->aligned >= size && !((rm.disp - pointer->aligned_at) & (int)(size - 1)))
+        return;
+    clobber_host_flags(e, live_before(e));
+    unsigned base = rm.reg;
+    if (rm.disp) {
+        asm_lea(&e->a, true, HOST_T1, base, DEC_NO_REG, 1, rm.disp);
+        base = HOST_T1;
+    }
+    asm_insn(&e->a, (struct asm_op){.opcode = 0xf6, .byte = true}, 0, rm_reg(base)); /* TEST */
+    asm_8(&e->a, size - 1);
+    emit_slow_if(e, 5); /* JNE */
+    pointer->aligned = (uint8_t)size;
+    pointer->aligned_at = rm.disp;
 }
 
 bool emit_memory(struct emitter *e, const struct interp_insn *in, unsigned size, bool write,

@@ -27,8 +27,7 @@ static void restore_address(struct assembler *a, enum refill_kind kind, unsigned
     asm_tlb_q(a, 0x33, reg, (unsigned)tag + RETURN_SIZE);
 }
 
-static void emit_refill(struct cpu *cpu, struct assembler *a, enum refill_kind kind, unsigned reg,
-                        const uint8_t *plain)
+static void emit_refill(struct cpu *cpu, struct assembler *a, enum refill_kind kind, unsigned reg)
 {
     restore_address(a, kind, reg);
     for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
@@ -50,16 +49,16 @@ static void emit_refill(struct cpu *cpu, struct assembler *a, enum refill_kind k
     asm_patch(failed, a->p);
     asm_load(a, HOST_T1, rm_base(HOST_RSP, 0));
     asm_l(a, ASM_LOAD, HOST_T0, rm_base(HOST_T1, 5));
-    asm_patch(asm_jmp(a), plain);
+    asm_patch(asm_jmp(a), cpu->jit->thunks.plain - cpu->jit->to_exec);
 }
 
-void jit_emit_refills(struct cpu *cpu, struct assembler *a, const uint8_t *plain)
+void jit_emit_refills(struct cpu *cpu, struct assembler *a)
 {
     struct jit *jit = cpu->jit;
     for (unsigned kind = 0; kind < REFILL_KINDS; kind++) {
         for (unsigned second = 0; second < 2; second++) {
             jit->thunks.refill[kind][second] = a->p + jit->to_exec;
-            emit_refill(cpu, a, (enum refill_kind)kind, second ? HOST_T2 : HOST_T0, plain);
+            emit_refill(cpu, a, (enum refill_kind)kind, second ? HOST_T2 : HOST_T0);
         }
     }
 }

@@ -314,9 +314,9 @@ void jit_emit_thunks(struct cpu *cpu)
     emit_leave_at(cpu, a);
     thunks->leave_link = HERE;
     emit_leave_link(cpu, a);
-    const uint8_t *plain = a->p;
+    thunks->plain = HERE;
     emit_plain(cpu, a);
-    jit_emit_refills(cpu, a, plain);
+    jit_emit_refills(cpu, a);
 #undef HERE
     jit->used = jit->thunks_end = align_up((size_t)(a->p - jit->mem.write), 64);
 }

@@ -40,19 +40,6 @@ static bool uses_vectors(const struct dec_insn *insn)
     return dec_info(insn->op)->op_class != DEC_CLASS_MMX;
 }
 
-/* The handler raises #GP(0) for a misaligned operand. Guest and host pages are aligned alike. */
-static void emit_check_alignment(struct emitter *e, struct asm_rm rm, unsigned size)
-{
-    unsigned base = rm.reg;
-    if (rm.disp) {
-        asm_lea(&e->a, true, HOST_T1, base, DEC_NO_REG, 1, rm.disp);
-        base = HOST_T1;
-    }
-    asm_insn(&e->a, (struct asm_op){.opcode = 0xf6, .byte = true}, 0, rm_reg(base)); /* TEST */
-    asm_8(&e->a, size - 1);
-    emit_slow_if(e, 5); /* JNE */
-}
-
 static bool can_emit(const struct emitter *e, const struct dec_insn *insn)
 {
     const struct dec_info *info = dec_info(insn->op);
@@ -115,6 +102,7 @@ static bool emit_ldmxcsr(struct emitter *e, const struct interp_insn *in)
     need_vectors(e);
     if (!emit_memory(e, in, 4, false, &rm))
         return false;
+    clobber_host_flags(e, live_before(e));
     asm_l(a, ASM_LOAD, HOST_T1, rm);
     emit_claim(e, HOST_T0);
     asm_l(a, ASM_LOAD, HOST_T0, rm_reg(HOST_T1));

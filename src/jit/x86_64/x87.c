@@ -95,6 +95,7 @@ static bool emit_fldcw(struct emitter *e, const struct interp_insn *in)
     need_fx(e);
     if (!emit_memory(e, in, 2, false, &rm))
         return false;
+    clobber_host_flags(e, live_before(e));
     asm_insn(a, (struct asm_op){.opcode = 0xb7, .map = DEC_MAP_0F}, HOST_T1, rm); /* MOVZX */
     asm_insn(a, (struct asm_op){.opcode = ASM_STORE, .opsize = true}, HOST_T1, RM_FIELD(fx.fcw));
     asm_l(a, 0x83, 4, rm_reg(HOST_T1)); /* AND */
