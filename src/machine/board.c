@@ -4,6 +4,7 @@
 #include "bus/bus.h"
 #include "devices/char/debugcon.h"
 #include "devices/char/uart16550.h"
+#include "devices/dma/i8237.h"
 #include "devices/input/i8042.h"
 #include "devices/input/ps2_keyboard.h"
 #include "devices/input/ps2_mouse.h"
@@ -45,6 +46,7 @@ struct board {
     struct board_config config;
     struct chipset *chipset;
     struct fw_cfg *fw_cfg;
+    struct i8237 *dma;
     uint16_t isa_irqs, pci_irqs; /* who asserts which IRQ */
     struct apic_bus *apic_bus;
     struct lapic *lapic;
@@ -277,11 +279,12 @@ static bool create_chipset(struct board *board, struct error *error)
     return board->chipset;
 }
 
-static bool create_fw_cfg(struct board *board)
+static bool create_masters(struct board *board)
 {
-    struct dma dma = phys_dma(board->config.phys);
-    board->fw_cfg = fw_cfg_create(&dma);
-    return board->fw_cfg;
+    struct dma memory = phys_dma(board->config.phys);
+    board->dma = i8237_create(&memory);
+    board->fw_cfg = fw_cfg_create(&memory);
+    return board->dma && board->fw_cfg;
 }
 
 static bool create_test_devices(struct board *board)
@@ -334,6 +337,9 @@ static bool map_devices(struct board *board, struct error *error)
         {BUS_PORT, PORT_I8042_COMMAND, 1, &i8042_command_ops, board->i8042},
         {BUS_PORT, FPU_ERROR_PORT, 1, &fpu_error_ops, &board->fpu_error},
         {BUS_PORT, PORT_PORT92, 1, &port92_ops, &board->port92},
+        {BUS_PORT, I8237_FIRST_PORT, I8237_FIRST_PORTS, &i8237_first_ops, board->dma},
+        {BUS_PORT, I8237_SECOND_PORT, I8237_SECOND_PORTS, &i8237_second_ops, board->dma},
+        {BUS_PORT, I8237_PAGE_PORT, I8237_PAGE_PORTS, &i8237_page_ops, board->dma},
         {BUS_PORT, FW_CFG_PORT, FW_CFG_PORTS, &fw_cfg_ops, board->fw_cfg},
         {BUS_PORT, FW_CFG_DMA_PORT, FW_CFG_DMA_PORTS, &fw_cfg_dma_ops, board->fw_cfg},
         {BUS_PORT, PORT_COM1, 8, &uart16550_ops, board->com1},
@@ -386,7 +392,7 @@ struct board *board_create(const struct board_config *config, struct error *erro
     }
     board->config = *config;
     if (!create_interrupt_controllers(board) || !create_timers(board) || !create_input(board) ||
-        !create_serial(board) || !create_fw_cfg(board) || !create_test_devices(board)) {
+        !create_serial(board) || !create_masters(board) || !create_test_devices(board)) {
         error_format(error, "no memory for the guest's devices");
     } else if (create_chipset(board, error) && map_devices(board, error)) {
         set_cmos_contents(board);
@@ -399,6 +405,7 @@ struct board *board_create(const struct board_config *config, struct error *erro
 void board_destroy(struct board *board)
 {
     fw_cfg_destroy(board->fw_cfg);
+    i8237_destroy(board->dma);
     if (board->chipset)
         chipset_destroy(board->chipset);
     if (board->testdev)
@@ -440,6 +447,7 @@ void board_reset(struct board *board)
     mc146818_reset(board->rtc);
     chipset_reset(board->chipset);
     fw_cfg_reset(board->fw_cfg);
+    i8237_reset(board->dma);
     uart16550_reset(board->com1);
     ps2_keyboard_reset(board->keyboard);
     ps2_mouse_reset(board->mouse);
