@@ -234,6 +234,9 @@ struct exception {
     uint64_t cr2; /* for #PF */
 };
 
+#define BOUNCE_ALIGN 64
+#define BOUNCE_MAX 256
+
 struct cpu_stats {
     uint64_t instructions, blocks_decoded, instructions_decoded;
     uint64_t exceptions[32], interrupts, page_walks, tlb_slow, jump_cache_misses;
@@ -280,6 +283,9 @@ struct cpu {
     uint64_t pdpte[4];      /* PAE's cached entries */
     uint64_t physical_mask; /* of every address that leaves the CPU: without bit 20 under A20M# */
     struct msrs msr;
+
+    /* A copy of what translated code reads across the end of a page. */
+    uint8_t bounce[BOUNCE_ALIGN + BOUNCE_MAX] __attribute__((aligned(BOUNCE_ALIGN)));
 
     union vec vec[16] __attribute__((aligned(64)));
     struct fx_image fx;

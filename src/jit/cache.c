@@ -98,7 +98,8 @@ void jit_block_dropped(struct cpu *cpu, struct block *block)
 {
     struct jit *jit = cpu->jit;
     struct translation *translation = jit_translation(block);
-    block->plain_translation = NULL; /* nothing leads to it */
+    jit->plain_age += block->plain_translation != NULL;
+    block->plain_translation = NULL;
     if (!translation)
         return;
     while (translation->incoming) {
@@ -122,6 +123,7 @@ static void select_part(struct jit *jit, unsigned generation)
     jit->records_end = jit->records_used + JIT_RECORDS_PART;
     jit->links[generation] = NULL;
     jit->left_by = NULL;
+    jit->plain_age++;
     clear_jumps(jit);
 }
 

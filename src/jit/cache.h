@@ -62,6 +62,31 @@ struct jit_left {
 /* What an access that meets no TLB entry wants of it: enum mmu_refill. */
 enum refill_kind { REFILL_READ, REFILL_WRITE, REFILL_READ_TO_WRITE, REFILL_KINDS };
 
+/* What follows a call of a refill thunk and the JMP that makes the check again. */
+struct jit_site {
+    uint32_t offset : 12;    /* of the instruction in its page */
+    uint32_t last : 8;       /* byte of the span */
+    uint32_t may_bounce : 1; /* a copy of the bytes will do */
+    uint32_t second : 1;     /* the address is in T2, not T0 */
+    uint32_t check_size : 8; /* from there to behind the check, in bytes */
+};
+
+#define JIT_RETRY_SIZE 5
+
+_Static_assert(sizeof(struct jit_site) == 4, "emitted as an immediate");
+
+/* Where struct cpu's `kept` has T0 and T2. */
+enum { JIT_KEPT_T0 = 6, JIT_KEPT_T2 = 7 };
+
+/* Plain translations that refill thunks find without further ado. */
+#define JIT_PLAIN_ENTRIES 64
+
+struct jit_plain_entry {
+    uint64_t rip;
+    uint32_t context, age; /* must be cpu->context and jit->plain_age */
+    const uint8_t *code;   /* in the executable view */
+};
+
 /* Shared code, in the executable view. */
 struct jit_thunks {
     struct jit_left (*enter)(struct cpu *cpu, const uint8_t *code); /* runs until code leaves */
@@ -77,8 +102,8 @@ struct jit_thunks {
      * changes RAX and the flags. */
     const uint8_t *load_vec, *save_vec, *load_fx, *save_fx;
     /* Call, after a check of T0 or T2 has failed: returns with the linear address in it and a TLB
-     * entry filled, or goes on in the plain translation of the instruction whose offset lies 5
-     * bytes behind the call. */
+     * entry filled, or goes on behind the check with the pointer in it, or in the instruction's
+     * plain translation. A JMP and struct jit_site follow the call. */
     const uint8_t *refill[REFILL_KINDS][2];
     const uint8_t
         *plain; /* jump: on in the plain translation of the instruction at T0 in the page */
@@ -103,7 +128,9 @@ struct jit {
     uint32_t mode, space_epoch, global_epoch; /* what struct cpu's contexts are for */
     struct jit_link *left_by;                 /* what the last run left by, to be linked; or NULL */
     uint32_t left_context;
-    uint8_t *records; /* translations and links; go with the code */
+    struct jit_plain_entry plain[JIT_PLAIN_ENTRIES];
+    uint32_t plain_age; /* changes when a plain translation goes */
+    uint8_t *records;   /* translations and links; go with the code */
     size_t records_used, records_end;
     struct jit_link *links[BLOCK_GENERATIONS]; /* of each generation's code; newest first */
     struct jit_stats stats;
@@ -146,6 +173,15 @@ bool jit_is_context(const struct cpu *cpu);
 /* After an instruction whose handler has set cpu->leave: whether translated code can go on at
  * next_rip in what is now its context. False: the run loop has something to do first. */
 bool jit_resume(struct cpu *cpu);
+
+static inline struct jit_plain_entry *jit_plain_entry(struct jit *jit, uint64_t rip)
+{
+    return &jit->plain[(rip ^ rip >> 6) % JIT_PLAIN_ENTRIES];
+}
+
+/* reach.c: a failed check's way on, for its thunk: NULL: it is to be made again. `retry` is the
+ * thunk's return address. */
+const uint8_t *jit_reach(struct cpu *cpu, gva_t va, enum refill_kind kind, const uint8_t *retry);
 
 /* The plain translation of the block at RIP, in the executable view; NULL: leave. Raises what
  * fetching raises. */

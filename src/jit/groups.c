@@ -16,6 +16,7 @@ struct finder {
     unsigned taken; /* its accesses so far */
     unsigned exits;
     uint16_t era;
+    uint16_t stores;
     unsigned width; /* of a whole register in this mode, in bytes */
 };
 
@@ -61,6 +62,7 @@ static struct group *find_group(struct finder *f, const struct group *key)
         group->start = (int32_t)start;
         group->end = (int32_t)end;
         group->write |= key->write;
+        group->may_bounce &= !key->write && group->stores == f->stores;
         return group;
     }
     return NULL;
@@ -77,6 +79,9 @@ static void add(struct finder *f, struct group key, unsigned size, bool write)
     key.write = write;
     key.exits = (uint8_t)f->exits;
     key.era = f->era;
+    key.may_bounce = !write;
+    f->stores += write;
+    key.stores = f->stores;
     struct group *group = find_group(f, &key);
     if (group) {
         f->groups->access[group->last].next = number;
@@ -318,6 +323,7 @@ static void look_at(struct finder *f, const struct interp_insn *in)
         if (!changes_operands_only(&in->insn)) {
             forget_all(f);
             f->era++;
+            f->stores++;
         }
         break;
     }

@@ -8,7 +8,7 @@
 
 #include "cpu/blocks.h"
 
-#define GROUP_SPAN_MAX 256 /* a larger span meets the end of a page more often */
+#define GROUP_SPAN_MAX BOUNCE_MAX /* a larger span meets the end of a page more often */
 #define GROUP_NONE UINT16_MAX
 #define ACCESSES_PER_INSN 2 /* PUSH and CALL with a memory operand; in order of execution */
 #define ACCESS_MAX (ACCESSES_PER_INSN * BLOCK_MAX_INSNS)
@@ -18,7 +18,9 @@ struct access {
     uint16_t next;  /* the next one of the group; GROUP_NONE: it is the last */
     int32_t offset; /* from where the group's base was when it began */
     uint16_t size;
-    bool write;
+    bool write;      /* some access writes */
+    bool may_bounce; /* nothing is stored from its first access to its last */
+    uint16_t stores; /* before its first access */
 };
 
 struct group {
@@ -27,6 +29,9 @@ struct group {
     uint16_t era; /* segment bases have not changed in one */
     uint8_t scale, segment, address_size;
     bool write;         /* some access writes */
+    bool may_bounce;    /* nothing is stored from its first access to its last */
+    uint16_t stores;    /* before its first access */
+                        /* some access writes */
     uint8_t exits;      /* conditional jumps before the first access */
     int32_t start, end; /* the span of offsets */
     uint16_t last;      /* access */

@@ -114,13 +114,17 @@ const uint8_t *jit_plain(struct cpu *cpu)
     struct jit *jit = cpu->jit;
     struct block *block = blocks_find(cpu, interp_blocks(cpu), cpu->rip);
     struct translation *translation = block->plain_translation;
-    jit->stats.plain++;
     if (!translation)
         translation = jit_translate(cpu, block, true);
-    if (translation)
-        return translation->entry + jit->to_exec;
-    blocks_next_generation(cpu, interp_blocks(cpu));
-    return NULL;
+    if (!translation) {
+        blocks_next_generation(cpu, interp_blocks(cpu));
+        return NULL;
+    }
+    const uint8_t *code = translation->entry + jit->to_exec;
+    if (!translation->flags_alive)
+        *jit_plain_entry(jit, cpu->rip) =
+            (struct jit_plain_entry){cpu->rip, cpu->context, jit->plain_age, code};
+    return code;
 }
 
 static void count_exit(struct cpu *cpu, enum jit_exit exit)

@@ -94,6 +94,20 @@ bool mmu_refill(struct cpu *cpu, gva_t va, enum mmu_refill kind)
            (va ^ *tag) < PAGE_SIZE;
 }
 
+bool mmu_read_across(struct cpu *cpu, gva_t va, uint8_t *data, unsigned size)
+{
+    gva_t next = next_page(cpu, va);
+    const struct tlb_entry *low = &cpu->tlb[tlb_index(va)];
+    const struct tlb_entry *high = &cpu->tlb[tlb_index(next)];
+    unsigned in_page = (unsigned)(va & ~PAGE_MASK);
+    unsigned room = PAGE_SIZE - in_page;
+    if (room >= size || low->read_tag != (va & PAGE_MASK) || high->read_tag != next)
+        return false;
+    for (unsigned i = 0; i < size; i++)
+        data[i] = i < room ? low->host[in_page + i] : high->host[i - room];
+    return true;
+}
+
 /* Splits an access at the page's end and translates its one or two parts. */
 static enum mmu_status translate_parts(struct cpu *cpu, enum tlb_view view, enum mmu_access access,
                                        gva_t va, unsigned size, struct part part[2],

@@ -30,10 +30,9 @@ struct slow_path {
  * in the plain translation of the instruction at `offset`. */
 struct refill_path {
     uint8_t *from;  /* the branch's rel32 */
-    uint8_t *retry; /* with the linear address in reg */
+    uint8_t *retry; /* with the linear address in a register */
     uint8_t kind;   /* enum refill_kind */
-    uint8_t reg;
-    uint16_t offset;
+    struct jit_site site;
 };
 
 /* A host register with the pointer to the start of a group's span. */

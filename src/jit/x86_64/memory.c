@@ -62,9 +62,14 @@ bool is_plain_segment(const struct emitter *e, unsigned segment)
            (segment == SEG_DS || segment == SEG_ES || segment == SEG_SS);
 }
 
+static void emit_slow(struct emitter *e, uint8_t *from)
+{
+    e->slow[e->slow_count++] = (struct slow_path){.from = from};
+}
+
 void emit_slow_if(struct emitter *e, unsigned cond)
 {
-    e->slow[e->slow_count++] = (struct slow_path){.from = asm_jcc(&e->a, cond)};
+    emit_slow(e, asm_jcc(&e->a, cond));
 }
 
 /* The host registers that can hold a group's pointer. T1 cannot: checks need it. */
@@ -122,28 +127,34 @@ static void emit_index(struct assembler *a, bool bmi2, unsigned reg)
 
 /* From the linear address in reg to the host pointer to `span` bytes there, unless the slow path
  * leads elsewhere. Changes T1 and the host's flags. */
-static void emit_check(struct emitter *e, unsigned reg, unsigned span, bool write,
-                       enum refill_kind kind)
+static void emit_check(struct emitter *e, unsigned reg, unsigned span, enum refill_kind kind,
+                       bool may_bounce)
 {
     struct assembler *a = &e->a;
     uint8_t *retry = a->p;
     emit_index(a, e->jit->bmi2, reg);
     asm_tlb_q(a, 0x33, reg,
-              write ? offsetof(struct tlb_entry, write_tag) : offsetof(struct tlb_entry, read_tag));
+              kind == REFILL_READ ? offsetof(struct tlb_entry, read_tag)
+                                  : offsetof(struct tlb_entry, write_tag));
     asm_q(a, 0x81, 7, rm_reg(reg)); /* CMP */
     asm_32(a, PAGE_SIZE - span);
-    if (e->plain || e->x87.insn)
-        emit_slow_if(e, 7); /* JA */
-    else
-        e->refill[e->refill_count++] = (struct refill_path){
-            .from = asm_jcc(a, 7),
-            .retry = retry,
-            .kind = (uint8_t)kind,
-            .reg = (uint8_t)reg,
-            .offset = e->block->insn[e->index].offset,
-        };
+    uint8_t *from = asm_jcc(a, 7); /* JA */
     asm_tlb_q(a, 0x03, reg, offsetof(struct tlb_entry, host));
     e->jit->stats.checks++;
+    if (e->plain || e->x87.insn) {
+        emit_slow(e, from);
+        return;
+    }
+    e->refill[e->refill_count++] = (struct refill_path){
+        .from = from,
+        .retry = retry,
+        .kind = (uint8_t)kind,
+        .site = {.offset = e->block->insn[e->index].offset,
+                 .last = span - 1,
+                 .may_bounce = may_bounce,
+                 .second = reg == HOST_T2,
+                 .check_size = (uint8_t)(a->p - retry)},
+    };
 }
 
 void emit_refill_paths(struct emitter *e)
@@ -153,9 +164,10 @@ void emit_refill_paths(struct emitter *e)
         const struct refill_path *path = &e->refill[i];
         asm_patch(path->from, a->p);
         asm_patch(asm_call(a),
-                  e->jit->thunks.refill[path->kind][path->reg == HOST_T2] - e->jit->to_exec);
+                  e->jit->thunks.refill[path->kind][path->site.second] - e->jit->to_exec);
         asm_patch(asm_jmp(a), path->retry);
-        asm_32(a, path->offset); /* for the thunk, after the jump */
+        memcpy(a->p, &path->site, sizeof(path->site));
+        a->p += sizeof(path->site);
     }
 }
 
@@ -210,16 +222,17 @@ static struct asm_rm emit_access(struct emitter *e, const struct address *addres
     e->pointer[chosen].aligned = 0;
     if (!again) {
         emit_address(e, address, reg, 0);
-        emit_check(e, reg, size, write, write ? REFILL_WRITE : REFILL_READ);
+        emit_check(e, reg, size, write ? REFILL_WRITE : REFILL_READ, !write);
         return rm_base(reg, 0);
     }
     const struct group *group = &e->groups.group[access->group];
     int32_t in_span = access->offset - group->start;
     emit_address(e, address, reg, -in_span);
-    emit_check(e, reg, (unsigned)(group->end - group->start), group->write,
+    emit_check(e, reg, (unsigned)(group->end - group->start),
                !group->write ? REFILL_READ
                : write       ? REFILL_WRITE
-                             : REFILL_READ_TO_WRITE);
+                             : REFILL_READ_TO_WRITE,
+               group->may_bounce);
     e->pointer[chosen] = (struct pointer){.group = access->group, .next = access->next};
     return rm_base(reg, in_span);
 }

@@ -1,6 +1,5 @@
 /* The way of a failed check: fills the TLB without leaving translated code for long. */
 #include "jit/x86_64/emit.h"
-#include "mmu/mmu.h"
 
 #define RETURN_SIZE 8 /* the return address, which lies below the TLB's table */
 
@@ -8,11 +7,7 @@
 static const uint8_t kept[] = {HOST_RAX, HOST_RCX, HOST_RDX, HOST_RSI,
                                HOST_RDI, 8,        HOST_T0,  HOST_T2};
 
-static const uint8_t kind_of[] = {
-    [REFILL_READ] = MMU_REFILL_READ,
-    [REFILL_WRITE] = MMU_REFILL_WRITE,
-    [REFILL_READ_TO_WRITE] = MMU_REFILL_READ_TO_WRITE,
-};
+_Static_assert(ARRAY_SIZE(kept) == JIT_KEPT_T2 + 1, "T0 and T2 are the last");
 
 static struct asm_rm place(unsigned i)
 {
@@ -32,24 +27,24 @@ static void emit_refill(struct cpu *cpu, struct assembler *a, enum refill_kind k
     restore_address(a, kind, reg);
     for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
         asm_store(a, place(i), kept[i]);
+    asm_load(a, HOST_RCX, rm_base(HOST_RSP, 0));
     asm_mov_imm64(a, HOST_RDI, (uintptr_t)cpu);
     asm_mov(a, HOST_RSI, reg);
-    asm_mov_imm32(a, HOST_RDX, kind_of[kind]);
+    asm_mov_imm32(a, HOST_RDX, kind);
     asm_load(a, HOST_RSP, RM_FIELD(host_stack));
-    asm_mov_imm64(a, HOST_RAX, (uintptr_t)mmu_refill);
+    asm_mov_imm64(a, HOST_RAX, (uintptr_t)jit_reach);
     asm_l(a, 0xff, 2, rm_reg(HOST_RAX)); /* CALL */
+    asm_mov(a, HOST_T1, HOST_RAX);
     asm_load(a, HOST_RSP, RM_FIELD(tlb));
-    asm_q(a, 0x83, 5, rm_reg(HOST_RSP)); /* SUB */
-    asm_8(a, RETURN_SIZE);
-    asm_insn(a, (struct asm_op){.opcode = 0x84}, HOST_RAX, rm_reg(HOST_RAX)); /* TEST AL, AL */
     for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
         asm_load(a, kept[i], place(i));
-    uint8_t *failed = asm_jcc(a, 4);
+    asm_q(a, 0x85, HOST_T1, rm_reg(HOST_T1)); /* TEST */
+    uint8_t *elsewhere = asm_jcc(a, 5);
+    asm_q(a, 0x83, 5, rm_reg(HOST_RSP)); /* SUB */
+    asm_8(a, RETURN_SIZE);
     asm_8(a, 0xc3); /* RET */
-    asm_patch(failed, a->p);
-    asm_load(a, HOST_T1, rm_base(HOST_RSP, 0));
-    asm_l(a, ASM_LOAD, HOST_T0, rm_base(HOST_T1, 5));
-    asm_patch(asm_jmp(a), cpu->jit->thunks.plain - cpu->jit->to_exec);
+    asm_patch(elsewhere, a->p);
+    asm_l(a, 0xff, 4, rm_reg(HOST_T1)); /* JMP */
 }
 
 void jit_emit_refills(struct cpu *cpu, struct assembler *a)
