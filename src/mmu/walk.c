@@ -47,7 +47,7 @@ struct slot {
     uint64_t value;
 };
 
-static struct slot slot_read(struct request *request, gpa_t gpa, unsigned size)
+static ALWAYS_INLINE struct slot slot_read(struct request *request, gpa_t gpa, unsigned size)
 {
     gpa &= request->cpu->physical_mask;
     struct slot slot = {.gpa = gpa, .size = size};
@@ -68,17 +68,16 @@ static struct slot slot_read(struct request *request, gpa_t gpa, unsigned size)
 }
 
 /* Whether setting bits in the entry goes beyond what a quick walk may do. */
-static bool is_slow_to_set(const struct request *request, const struct slot *slot, uint64_t bits)
+static ALWAYS_INLINE bool is_slow_to_set(const struct request *request, const struct slot *slot,
+                                         uint64_t bits)
 {
     return request->quick && (slot->value & bits) != bits && slot->host &&
            phys_region_has_code(request->tables, slot->gpa);
 }
 
-/* Sets bits in an entry. False: it is no longer what was read. */
-static bool slot_set(struct cpu *cpu, struct slot *slot, uint64_t bits)
+/* What slot_set() is about where the bits are not set yet. */
+static __attribute__((noinline)) bool slot_update(struct cpu *cpu, struct slot *slot, uint64_t bits)
 {
-    if ((slot->value & bits) == bits || !slot->host)
-        return true;
     uint64_t old = slot->value;
     slot->value |= bits;
     bool set;
@@ -93,6 +92,12 @@ static bool slot_set(struct cpu *cpu, struct slot *slot, uint64_t bits)
     if (set && phys_code_written(cpu->phys, slot->gpa, slot->size))
         cpu->leave = 1;
     return set;
+}
+
+/* Sets bits in an entry. False: it is no longer what was read. */
+static ALWAYS_INLINE bool slot_set(struct cpu *cpu, struct slot *slot, uint64_t bits)
+{
+    return LIKELY((slot->value & bits) == bits) || !slot->host || slot_update(cpu, slot, bits);
 }
 
 static bool execute_disable_on(const struct cpu *cpu)
@@ -123,7 +128,7 @@ static bool may_write(const struct request *request)
     return true;
 }
 
-static bool may_access(const struct request *request)
+static ALWAYS_INLINE bool may_access(const struct request *request)
 {
     const struct cpu *cpu = request->cpu;
     bool user_page = request->rights & ENTRY_US;
@@ -143,7 +148,8 @@ static bool may_access(const struct request *request)
 }
 
 /* The end of a walk: rights, A and D of the entry that maps the page of `size` bytes. */
-static enum step finish(struct request *request, struct slot *leaf, gpa_t frame, uint64_t size)
+static ALWAYS_INLINE enum step finish(struct request *request, struct slot *leaf, gpa_t frame,
+                                      uint64_t size)
 {
     struct cpu *cpu = request->cpu;
     struct walk *walk = request->walk;
@@ -165,7 +171,7 @@ static enum step finish(struct request *request, struct slot *leaf, gpa_t frame,
 }
 
 /* An entry on the way down is in use: so it is accessed. */
-static bool pass_through(struct request *request, struct slot *slot)
+static ALWAYS_INLINE bool pass_through(struct request *request, struct slot *slot)
 {
     return request->peek || slot_set(request->cpu, slot, ENTRY_A);
 }
