@@ -40,7 +40,7 @@ struct block {
 
 /* The jump cache: from linear address, mode and address space to block. Through a global
  * translation the epoch is the global one. */
-#define JUMP_ENTRIES 8192
+#define JUMP_ENTRIES 32768
 
 struct jump_entry {
     gva_t va;

@@ -34,7 +34,7 @@ struct translation {
 /* Jumps by address look here. `context` is what struct cpu must have at `context`, or for global
  * entries at `requests`: with zeroes where the requests are, so that one compare fails for another
  * context and for a pending request. `code` is never NULL. */
-#define JIT_JUMP_BITS 13
+#define JIT_JUMP_BITS 15
 #define JIT_JUMP_ENTRIES (1u << JIT_JUMP_BITS)
 
 struct jit_jump {
