@@ -128,7 +128,7 @@ static ALWAYS_INLINE void mem_rmw_end(struct cpu *cpu, const struct mem_rmw *rmw
  * address, supervisor's rights whatever the CPL; raise #PF. */
 static ALWAYS_INLINE void sys_read(struct cpu *cpu, gva_t va, void *data, unsigned size)
 {
-    const struct tlb_entry *entry = &cpu->tlb_supervisor[tlb_index(va)];
+    const struct tlb_entry *entry = &cpu->tlb_view[TLB_VIEW_SUPERVISOR][tlb_index(va)];
     uint64_t in_page = va ^ entry->read_tag;
     if (LIKELY(in_page <= PAGE_SIZE - size))
         memcpy(data, entry->host + in_page, size);

@@ -19,6 +19,8 @@ static enum condition condition_of(const struct cpu *cpu, unsigned n)
 
 bool breakpoints_on_code(const struct cpu *cpu)
 {
+    if (!(cpu->dr[7] & DR7_ENABLES))
+        return false;
     for (unsigned n = 0; n < 4; n++) {
         if (is_armed(cpu, n) && condition_of(cpu, n) == ON_EXECUTE)
             return true;

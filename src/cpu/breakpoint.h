@@ -14,6 +14,7 @@
 /* Among these are RTM and BLD, which tell something by being clear. */
 #define DR6_FIXED 0xffff0ff0ull
 
+#define DR7_ENABLES 0xffull /* L0, G0 to L3, G3 */
 #define DR7_WRITABLE 0xffff23ffull
 #define DR7_FIXED BIT(10)
 #define DR7_GD BIT(13)

@@ -80,6 +80,8 @@ void cpu_set_ignne(struct cpu *cpu, bool asserted);
 
 /* Recomputes the mode word and the TLB view from CR0, CR4, EFER, RFLAGS, CPL, CS, SS, XCR0, DR7. */
 void cpu_update_mode(struct cpu *cpu);
+/* The same where of these only CPL, segments and RFLAGS have changed. */
+void cpu_update_level(struct cpu *cpu);
 
 /* Control registers and MSRs with all checks; false means #GP(0). For instructions and tests. */
 bool cpu_write_cr0(struct cpu *cpu, uint64_t value);

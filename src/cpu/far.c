@@ -66,7 +66,7 @@ struct far_stack far_stack_inner(struct cpu *cpu, unsigned cpl)
 /* What nearly all interrupt frames are made of: 8 bytes in a supervisor's page that the TLB has. */
 static bool push_by_tlb(struct cpu *cpu, gva_t va, uint64_t value)
 {
-    const struct tlb_entry *entry = &cpu->tlb_supervisor[tlb_index(va)];
+    const struct tlb_entry *entry = &cpu->tlb_view[TLB_VIEW_SUPERVISOR][tlb_index(va)];
     uint64_t in_page = va ^ entry->write_tag;
     if (in_page > PAGE_SIZE - sizeof(value))
         return false;

@@ -39,21 +39,36 @@ static bool is_flat_data(const struct segment *seg)
            !(seg_type(seg) & SEGTYPE_EXPAND_DOWN);
 }
 
+/* In 64-bit code segments do not count. */
 static uint32_t segment_bits(const struct cpu *cpu, enum dec_mode code)
 {
+    if (code == DEC_MODE_64)
+        return MODE_FLAT | MODE_FLAT_CS;
     uint32_t bits = 0;
     if (is_flat_data(&cpu->seg[SEG_DS]) && is_flat_data(&cpu->seg[SEG_ES]) &&
         is_flat_data(&cpu->seg[SEG_SS]))
         bits |= MODE_FLAT;
     const struct segment *cs = &cpu->seg[SEG_CS];
-    if (code == DEC_MODE_64 || (!cs->base && cs->limit == UINT32_MAX))
+    if (!cs->base && cs->limit == UINT32_MAX)
         bits |= MODE_FLAT_CS;
     return bits;
 }
 
-static uint32_t vector_bits(const struct cpu *cpu)
+/* What hangs on control registers and SMM alone. */
+#define CONTROL_BITS                                                                               \
+    (uint32_t)(MODE_LONG | MODE_PROTECTED | MODE_PAGING | MODE_X87_TRAP | MODE_MMX_TRAP |          \
+               MODE_MMX_UD | MODE_WAIT_TRAP | MODE_SSE_OFF | MODE_AVX_OFF | MODE_FSGSBASE |        \
+               MODE_SMM)
+
+static uint32_t control_bits(const struct cpu *cpu)
 {
     uint32_t bits = 0;
+    if (cpu->msr.efer & EFER_LMA)
+        bits |= MODE_LONG;
+    if (cpu->cr0 & CR0_PE)
+        bits |= MODE_PROTECTED;
+    if (cpu->cr0 & CR0_PG)
+        bits |= MODE_PAGING;
     if (cpu->cr0 & (CR0_EM | CR0_TS))
         bits |= MODE_X87_TRAP;
     if (cpu->cr0 & CR0_TS)
@@ -66,37 +81,46 @@ static uint32_t vector_bits(const struct cpu *cpu)
         bits |= MODE_SSE_OFF;
     if (!(cpu->cr4 & CR4_OSXSAVE) || (cpu->xcr0 & XCR0_SSE_AVX) != XCR0_SSE_AVX)
         bits |= MODE_AVX_OFF;
+    if (cpu->cr4 & CR4_FSGSBASE)
+        bits |= MODE_FSGSBASE;
+    if (cpu->smm)
+        bits |= MODE_SMM;
+    return bits;
+}
+
+static uint32_t level_bits(const struct cpu *cpu)
+{
+    enum dec_mode code = code_size(cpu);
+    uint32_t bits = code | (uint32_t)cpu->cpl << MODE_CPL_SHIFT |
+                    (uint32_t)data_view(cpu) << MODE_VIEW_SHIFT |
+                    (uint32_t)stack_size(cpu, code) << MODE_STACK_SHIFT | segment_bits(cpu, code);
+    if (cpu->rflags & FLAG_VM)
+        bits |= MODE_VM86;
+    if (cpu->rflags & (FLAG_TF | FLAG_RF) || breakpoints_on_code(cpu) ||
+        (cpu->debug && cpu->debug->stepping))
+        bits |= MODE_STEP;
+    if (cpu->cr4 & CR4_UMIP && cpu->cpl > 0)
+        bits |= MODE_UMIP;
+    if (cpu->cr0 & CR0_AM && cpu->rflags & FLAG_AC && cpu->cpl == 3)
+        bits |= MODE_AC_CHECK;
     return bits | fpu_mode_bits(cpu);
 }
 
-void cpu_update_mode(struct cpu *cpu)
+static void set_mode(struct cpu *cpu, uint32_t mode)
 {
-    enum dec_mode code = code_size(cpu);
-    uint32_t mode = code | (uint32_t)cpu->cpl << MODE_CPL_SHIFT |
-                    (uint32_t)data_view(cpu) << MODE_VIEW_SHIFT |
-                    (uint32_t)stack_size(cpu, code) << MODE_STACK_SHIFT | segment_bits(cpu, code) |
-                    vector_bits(cpu);
-    if (cpu->msr.efer & EFER_LMA)
-        mode |= MODE_LONG;
-    if (cpu->cr0 & CR0_PE)
-        mode |= MODE_PROTECTED;
-    if (cpu->rflags & FLAG_VM)
-        mode |= MODE_VM86;
-    if (cpu->cr0 & CR0_PG)
-        mode |= MODE_PAGING;
-    if (cpu->rflags & (FLAG_TF | FLAG_RF) || breakpoints_on_code(cpu) ||
-        (cpu->debug && cpu->debug->stepping))
-        mode |= MODE_STEP;
-    if (cpu->cr4 & CR4_UMIP && cpu->cpl > 0)
-        mode |= MODE_UMIP;
-    if (cpu->cr0 & CR0_AM && cpu->rflags & FLAG_AC && cpu->cpl == 3)
-        mode |= MODE_AC_CHECK;
-    if (cpu->cr4 & CR4_FSGSBASE)
-        mode |= MODE_FSGSBASE;
-    if (cpu->smm)
-        mode |= MODE_SMM;
     if (mode != cpu->mode)
         cpu->leave = 1;
     cpu->mode = mode;
     mmu_select_view(cpu);
+}
+
+void cpu_update_mode(struct cpu *cpu)
+{
+    set_mode(cpu, control_bits(cpu) | level_bits(cpu));
+}
+
+/* Much of what SYSCALL, IRET and the delivery of events cost would be the rest. */
+void cpu_update_level(struct cpu *cpu)
+{
+    set_mode(cpu, (cpu->mode & CONTROL_BITS) | level_bits(cpu));
 }

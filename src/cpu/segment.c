@@ -2,11 +2,11 @@
 #include "cpu/segment.h"
 
 #include "cpu/access.h"
+#include "cpu/breakpoint.h"
 #include "cpu/cpu.h"
 
 #define REAL_ATTRIBUTES 0x93 /* present, DPL 0, writable data, accessed */
 #define VM86_ATTRIBUTES 0xf3 /* the same with DPL 3 */
-#define DR7_ENABLES 0xffu
 
 void cpu_raise_selector(struct cpu *cpu, enum vector vector, uint16_t selector)
 {
@@ -26,7 +26,8 @@ void cpu_write_flags(struct cpu *cpu, uint64_t value, uint64_t mask)
     if (!(cpu->dr[7] & DR7_ENABLES))
         flags &= ~(uint64_t)FLAG_RF;
     cpu->rflags = flags;
-    cpu_mode_changed(cpu);
+    cpu_update_level(cpu);
+    cpu->leave = 1;
 }
 
 static struct segment segment_from_raw(uint16_t selector, uint64_t raw)
@@ -224,8 +225,5 @@ void cpu_load_segment(struct cpu *cpu, enum dec_seg seg, uint16_t selector)
         cpu->interrupt_shadow = SHADOW_MOV_SS;
         cpu->leave = 1;
     }
-    uint32_t mode = cpu->mode;
-    cpu_update_mode(cpu);
-    if (cpu->mode != mode)
-        cpu->leave = 1;
+    cpu_update_level(cpu);
 }

@@ -249,13 +249,13 @@ struct cpu_stats {
 struct cpu {
     /* What translated code will touch most comes first. */
     uint64_t gpr[16];
-    uint64_t rip;                     /* of the instruction being executed */
-    uint64_t next_rip;                /* what RIP becomes when it completes; branches write it */
-    uint64_t rflags;                  /* whole and always current, FLAGS_FIXED set */
-    struct tlb_entry *tlb;            /* the current bank's current view: see mmu/tlb.h */
-    struct tlb_entry *tlb_supervisor; /* the same bank's TLB_VIEW_SUPERVISOR */
-    uint32_t mode;                    /* enum mode_bits */
-    uint32_t leave;                   /* set to leave the block after this instruction */
+    uint64_t rip;          /* of the instruction being executed */
+    uint64_t next_rip;     /* what RIP becomes when it completes; branches write it */
+    uint64_t rflags;       /* whole and always current, FLAGS_FIXED set */
+    struct tlb_entry *tlb; /* the current bank's current view: see mmu/tlb.h */
+    struct tlb_entry *tlb_view[TLB_VIEWS]; /* all of its views */
+    uint32_t mode;                         /* enum mode_bits */
+    uint32_t leave;                        /* set to leave the block after this instruction */
     /* Translated code's numbers for mode and space_epoch, and for mode and global_epoch. It
      * compares either one together with the requests that lie between them. */
     uint32_t context;

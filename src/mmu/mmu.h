@@ -71,8 +71,8 @@ unsigned mmu_fetch_bytes(struct cpu *cpu, gva_t va, uint8_t *bytes, unsigned siz
 /* The translation of va without access checks, faults or A/D updates, for debuggers and reports. */
 bool mmu_debug_translate(struct cpu *cpu, gva_t va, gpa_t *gpa);
 
-/* Makes cpu->tlb and cpu->tlb_supervisor point to views in the bank of the current PCID: that of
- * cpu->mode, and the one of implicit accesses. */
+/* Makes cpu->tlb point to the view of cpu->mode in the bank of the current PCID, whose views
+ * cpu->tlb_view holds. */
 void mmu_select_view(struct cpu *cpu);
 
 /* MOV to CR3: selects the bank of the new PCID (CR3 bits 11:0 under CR4.PCIDE), flushing its

@@ -203,9 +203,7 @@ static uint16_t current_pcid(const struct cpu *cpu)
 
 void mmu_select_view(struct cpu *cpu)
 {
-    struct tlb_bank *bank = cpu->tlbs->current;
-    cpu->tlb = bank->table[mode_view(cpu->mode)].entry;
-    cpu->tlb_supervisor = bank->table[TLB_VIEW_SUPERVISOR].entry;
+    cpu->tlb = cpu->tlb_view[mode_view(cpu->mode)];
 }
 
 static void select_bank(struct cpu *cpu)
@@ -216,6 +214,8 @@ static void select_bank(struct cpu *cpu)
     tlb->current = bank ? bank : claim_bank(cpu, pcid);
     tlb->current->last_used = ++tlb->clock;
     cpu->space_epoch = tlb->current->epoch;
+    for (unsigned i = 0; i < TLB_VIEWS; i++)
+        cpu->tlb_view[i] = tlb->current->table[i].entry;
     mmu_select_view(cpu);
 }
 
