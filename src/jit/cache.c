@@ -71,26 +71,45 @@ static uint32_t number_context(struct jit *jit, bool global, uint32_t mode, uint
 
 bool jit_is_context(const struct cpu *cpu)
 {
-    const struct jit *jit = cpu->jit;
-    return jit->mode == cpu->mode && jit->space_epoch == cpu->space_epoch &&
-           jit->global_epoch == cpu->global_epoch;
+    const struct jit_selection *selected = &cpu->jit->selected;
+    return selected->mode == cpu->mode && selected->space_epoch == cpu->space_epoch &&
+           selected->global_epoch == cpu->global_epoch;
 }
 
+static struct jit_selection number_selection(struct cpu *cpu)
+{
+    struct jit *jit = cpu->jit;
+    uint32_t mode = cpu->mode, space = cpu->space_epoch, global = cpu->global_epoch;
+    if (jit->last_context >= UINT32_MAX - 4) {
+        clear_jumps(jit);
+        memset(jit->context, 0, sizeof(jit->context));
+        jit->before = (struct jit_selection){0};
+        jit->last_context = 0;
+    }
+    return (struct jit_selection){
+        .mode = mode,
+        .space_epoch = space,
+        .global_epoch = global,
+        .context = number_context(jit, false, mode, space),
+        .global_context = number_context(jit, true, mode, global),
+        .other_context = number_context(jit, false, mode ^ JIT_OTHER_VIEW, space),
+        .other_global_context = number_context(jit, true, mode ^ JIT_OTHER_VIEW, global),
+    };
+}
+
+/* Guests go back and forth between two modes most of the time. */
 void jit_select_context(struct cpu *cpu)
 {
     struct jit *jit = cpu->jit;
     if (jit_is_context(cpu))
         return;
-    jit->mode = cpu->mode;
-    jit->space_epoch = cpu->space_epoch;
-    jit->global_epoch = cpu->global_epoch;
-    if (jit->last_context >= UINT32_MAX - 2) {
-        clear_jumps(jit);
-        memset(jit->context, 0, sizeof(jit->context));
-        jit->last_context = 0;
-    }
-    cpu->context = number_context(jit, false, cpu->mode, cpu->space_epoch);
-    cpu->global_context = number_context(jit, true, cpu->mode, cpu->global_epoch);
+    struct jit_selection before = jit->selected;
+    jit->selected = jit->before;
+    jit->before = before;
+    if (!jit_is_context(cpu))
+        jit->selected = number_selection(cpu);
+    cpu->context = jit->selected.context;
+    cpu->global_context = jit->selected.global_context;
 }
 
 /* Nothing may enter it any more: links lead out again, and so does the indirect entry. */

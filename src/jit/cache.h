@@ -53,6 +53,17 @@ struct jit_context {
     uint32_t mode, epoch, number;
 };
 
+/* The numbers for a mode word and the two epochs; and those for the supervisor's other view, which
+ * STAC and CLAC change to: TLB_VIEW_SUPERVISOR_AC for TLB_VIEW_SUPERVISOR, and the reverse. */
+#define JIT_OTHER_VIEW                                                                             \
+    ((uint32_t)(TLB_VIEW_SUPERVISOR ^ TLB_VIEW_SUPERVISOR_AC) << MODE_VIEW_SHIFT)
+
+struct jit_selection {
+    uint32_t mode, space_epoch, global_epoch;
+    uint32_t context, global_context;
+    uint32_t other_context, other_global_context;
+};
+
 /* How code was left: by which link, for JIT_EXIT_LINK. */
 struct jit_left {
     struct jit_link *link;
@@ -125,7 +136,8 @@ struct jit {
     struct jit_jump *jump;
     struct jit_context context[2][JIT_CONTEXTS]; /* of space epochs, of global ones */
     uint32_t last_context;
-    uint32_t mode, space_epoch, global_epoch; /* what struct cpu's contexts are for */
+    struct jit_selection selected; /* what struct cpu has */
+    struct jit_selection before;   /* likely the next one */
     struct jit_link *left_by;                 /* what the last run left by, to be linked; or NULL */
     uint32_t left_context;
     struct jit_plain_entry plain[JIT_PLAIN_ENTRIES];
