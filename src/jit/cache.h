@@ -55,8 +55,7 @@ struct jit_context {
 
 /* The numbers for a mode word and the two epochs; and those for the supervisor's other view, which
  * STAC and CLAC change to: TLB_VIEW_SUPERVISOR_AC for TLB_VIEW_SUPERVISOR, and the reverse. */
-#define JIT_OTHER_VIEW                                                                             \
-    ((uint32_t)(TLB_VIEW_SUPERVISOR ^ TLB_VIEW_SUPERVISOR_AC) << MODE_VIEW_SHIFT)
+#define JIT_OTHER_VIEW ((uint32_t)(TLB_VIEW_SUPERVISOR ^ TLB_VIEW_SUPERVISOR_AC) << MODE_VIEW_SHIFT)
 
 struct jit_selection {
     uint32_t mode, space_epoch, global_epoch;
@@ -138,7 +137,7 @@ struct jit {
     uint32_t last_context;
     struct jit_selection selected; /* what struct cpu has */
     struct jit_selection before;   /* likely the next one */
-    struct jit_link *left_by;                 /* what the last run left by, to be linked; or NULL */
+    struct jit_link *left_by;      /* what the last run left by, to be linked; or NULL */
     uint32_t left_context;
     struct jit_plain_entry plain[JIT_PLAIN_ENTRIES];
     uint32_t plain_age; /* changes when a plain translation goes */

@@ -1,13 +1,35 @@
 #include "machine/vcpu.h"
 
+#include "bus/clock.h"
+
 #include <string.h>
+#include <time.h>
+
+/* With the lock held. */
+static void wait_at_most(struct vcpu *vcpu, uint64_t ns)
+{
+    if (ns == UINT64_MAX) {
+        pthread_cond_wait(&vcpu->work, &vcpu->lock);
+        return;
+    }
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    uint64_t nsec = (uint64_t)end.tv_nsec + ns % NS_PER_SECOND;
+    end.tv_sec += (time_t)(ns / NS_PER_SECOND + nsec / NS_PER_SECOND);
+    end.tv_nsec = (long)(nsec % NS_PER_SECOND);
+    pthread_cond_timedwait(&vcpu->work, &vcpu->lock, &end);
+}
 
 static void wait_for_work(struct vcpu *vcpu)
 {
-    pthread_mutex_lock(&vcpu->lock);
-    while (!cpu_has_work(vcpu->cpu))
-        pthread_cond_wait(&vcpu->work, &vcpu->lock);
-    pthread_mutex_unlock(&vcpu->lock);
+    while (!cpu_has_work(vcpu->cpu)) {
+        uint64_t ns = vcpu->timers(vcpu->opaque, true);
+        pthread_mutex_lock(&vcpu->lock);
+        if (!cpu_has_work(vcpu->cpu))
+            wait_at_most(vcpu, ns);
+        pthread_mutex_unlock(&vcpu->lock);
+    }
+    vcpu->timers(vcpu->opaque, false);
 }
 
 static void rest_while_held(struct vcpu *vcpu)
@@ -44,7 +66,11 @@ void vcpu_init(struct vcpu *vcpu)
 {
     *vcpu = (struct vcpu){0};
     pthread_mutex_init(&vcpu->lock, NULL);
-    pthread_cond_init(&vcpu->work, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&vcpu->work, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&vcpu->rest, NULL);
 }
 
@@ -60,9 +86,11 @@ void vcpu_attach(struct vcpu *vcpu, struct cpu *cpu)
     vcpu->cpu = cpu;
 }
 
-bool vcpu_start(struct vcpu *vcpu, vcpu_stopped_fn *stopped, void *opaque, struct error *error)
+bool vcpu_start(struct vcpu *vcpu, vcpu_stopped_fn *stopped, vcpu_timers_fn *timers, void *opaque,
+                struct error *error)
 {
     vcpu->stopped = stopped;
+    vcpu->timers = timers;
     vcpu->opaque = opaque;
     int status = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
     if (status != 0)

@@ -11,9 +11,16 @@
  * whether to go on running. */
 typedef bool vcpu_stopped_fn(void *opaque, enum cpu_exit exit);
 
+/* Called on the vCPU's thread, which holds no lock: before it waits in a halt, so that it wakes for
+ * the guest's timers itself. Fires what is due and returns in how many ns the next one is,
+ * UINT64_MAX for none. Not waiting: the wait is over, and the timers are another thread's business
+ * again. */
+typedef uint64_t vcpu_timers_fn(void *opaque, bool waiting);
+
 struct vcpu {
     struct cpu *cpu; /* not owned */
     vcpu_stopped_fn *stopped;
+    vcpu_timers_fn *timers;
     void *opaque;
     pthread_t thread;
     pthread_mutex_t lock; /* guards the waits and what follows; taken last, after the bus lock */
@@ -28,7 +35,8 @@ void vcpu_free(struct vcpu *vcpu);
 /* Before this requests go nowhere. */
 void vcpu_attach(struct vcpu *vcpu, struct cpu *cpu);
 
-bool vcpu_start(struct vcpu *vcpu, vcpu_stopped_fn *stopped, void *opaque, struct error *error);
+bool vcpu_start(struct vcpu *vcpu, vcpu_stopped_fn *stopped, vcpu_timers_fn *timers, void *opaque,
+                struct error *error);
 /* Waits for the thread's end, which `stopped` decides. */
 void vcpu_join(struct vcpu *vcpu);
 

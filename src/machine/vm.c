@@ -36,8 +36,10 @@ struct vm {
     struct cpu *cpu;
     struct board *board;
     struct vcpu vcpu;
-    struct gdb *gdb;          /* or NULL */
-    bool paused;              /* loop's thread */
+    uint64_t vcpu_wakes_at; /* the deadline that the halted vCPU waits for, or CLOCK_NEVER; guarded
+                               by the bus lock */
+    struct gdb *gdb;        /* or NULL */
+    bool paused;            /* loop's thread */
     _Atomic bool at_debugger; /* CPU_EXIT_DEBUG has come, and the vCPU holds itself */
 
     _Atomic int action;      /* enum vm_action; written with the bus lock held */
@@ -343,6 +345,7 @@ struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct e
     }
     vm->config = *config;
     vm->loop = loop;
+    vm->vcpu_wakes_at = CLOCK_NEVER;
     vcpu_init(&vm->vcpu);
     if (create_host_side(vm, error) && create_memory(vm, error) && create_board(vm, error) &&
         create_cpu(vm, error)) {
@@ -379,19 +382,46 @@ void vm_destroy(struct vm *vm)
     free(vm);
 }
 
-/* Fires due timers and returns how long the loop may sleep. */
+/* Fires due timers. With the bus lock held. */
+static uint64_t fire_timers(struct vm *vm)
+{
+    clock_run(vm->clock);
+    uint64_t deadline = clock_next_deadline(vm->clock);
+    uint64_t now = clock_now(vm->clock);
+    if (deadline == CLOCK_NEVER)
+        return UINT64_MAX;
+    return deadline > now ? deadline - now : 0;
+}
+
+/* How long the loop may sleep: for ever, too, where the halted vCPU waits for the next timer. */
 static uint64_t run_timers(struct vm *vm)
 {
     if (vm->paused)
         return UINT64_MAX;
     bus_lock(vm->bus);
-    clock_run(vm->clock);
-    uint64_t deadline = clock_next_deadline(vm->clock);
-    uint64_t now = clock_now(vm->clock);
+    uint64_t ns = fire_timers(vm);
+    if (clock_next_deadline(vm->clock) >= vm->vcpu_wakes_at)
+        ns = UINT64_MAX;
     bus_unlock(vm->bus);
-    if (deadline == CLOCK_NEVER)
-        return UINT64_MAX;
-    return deadline > now ? deadline - now : 0;
+    return ns;
+}
+
+/* On the vCPU's thread. */
+static uint64_t on_vcpu_timers(void *opaque, bool waiting)
+{
+    struct vm *vm = opaque;
+    uint64_t ns = 0;
+    bus_lock(vm->bus);
+    if (waiting) {
+        ns = fire_timers(vm);
+        vm->vcpu_wakes_at = clock_next_deadline(vm->clock);
+    } else {
+        vm->vcpu_wakes_at = CLOCK_NEVER;
+        if (clock_next_deadline(vm->clock) != CLOCK_NEVER)
+            loop_wake(vm->loop);
+    }
+    bus_unlock(vm->bus);
+    return ns;
 }
 
 static void run_loop_once(struct vm *vm)
@@ -413,7 +443,7 @@ bool vm_run(struct vm *vm, struct vm_result *result, struct error *error)
         vcpu_hold(&vm->vcpu);
     else
         clock_start(vm->clock);
-    if (!vcpu_start(&vm->vcpu, on_vcpu_stopped, vm, error))
+    if (!vcpu_start(&vm->vcpu, on_vcpu_stopped, on_vcpu_timers, vm, error))
         return false;
     while (!vm->stopped)
         run_loop_once(vm);
