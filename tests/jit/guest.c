@@ -78,11 +78,17 @@ void guest_set_code(struct guest *guest, unsigned offset, const void *code, size
 
 void guest_start(struct guest *guest, uint64_t rip)
 {
+    guest_start_in(guest, DEC_MODE_64, rip);
+}
+
+void guest_start_in(struct guest *guest, enum dec_mode mode, uint64_t rip)
+{
     struct cpu *cpu = guest->cpu;
     const struct segment data = {.selector = 0x10, .attributes = 0xc093, .limit = UINT32_MAX};
     for (unsigned i = 0; i < 6; i++)
         cpu->seg[i] = data;
-    cpu->seg[SEG_CS] = (struct segment){.selector = 8, .attributes = 0xa09b, .limit = UINT32_MAX};
+    cpu->seg[SEG_CS] = (struct segment){
+        .selector = 8, .attributes = mode == DEC_MODE_64 ? 0xa09b : 0xc09b, .limit = UINT32_MAX};
     cpu->seg[SEG_FS].base = 0x123;
     cpu->seg[SEG_GS].base = 0xffffffff00000045;
     cpu->idtr.limit = 0;

@@ -46,4 +46,8 @@ void guest_map_large(struct guest *guest, gva_t va, gpa_t gpa, uint64_t flags);
 /* From CPL 0 with no way to take an exception, so that one shuts the guest down, as it stands. */
 void guest_start(struct guest *guest, uint64_t rip);
 
+/* Likewise in 64-bit or compatibility mode, with 32-bit segments that are flat but for FS and GS.
+ */
+void guest_start_in(struct guest *guest, enum dec_mode mode, uint64_t rip);
+
 #endif

@@ -23,6 +23,7 @@ struct program {
     unsigned insn[2 * INSNS_MAX]; /* where a jump may lead */
     unsigned insn_count;
     bool has_vectors;
+    enum dec_mode mode; /* of 64 or 32 bits */
     const struct cpu_model *model;
 };
 
@@ -35,8 +36,9 @@ static void append(struct program *program, const void *code, unsigned size)
 static void append_mov(struct program *program, unsigned reg, uint64_t value)
 {
     const uint8_t opcode[] = {0x48 | reg >> 3, 0xb8 | (reg & 7)};
-    append(program, opcode, sizeof(opcode));
-    append(program, &value, 8);
+    bool wide = program->mode == DEC_MODE_64;
+    append(program, opcode + !wide, wide ? 2 : 1);
+    append(program, &value, wide ? 8 : 4);
 }
 
 /* What would end most programs: areas and control words with reserved bits, exceptions unmasked. */
@@ -136,7 +138,8 @@ static bool place_operand(struct random *random, struct program *program, struct
         address &= ~63ull;
     if (mem->segment >= SEG_FS)
         address -= bases[mem->segment];
-    if (mem->base == mem->index || mem->vsib || insn->address_size != 8)
+    if (mem->base == mem->index || mem->vsib ||
+        insn->address_size != (program->mode == DEC_MODE_64 ? 8 : 4))
         return false;
     if (mem->index != DEC_NO_REG) {
         unsigned index = random_below(random, 64);
@@ -149,7 +152,7 @@ static bool place_operand(struct random *random, struct program *program, struct
     }
     unsigned at = insn->length - insn->imm_size - 4;
     if (insn->op == DEC_OP_MOV && !insn->has_modrm) {
-        store_le(code + insn->length - 8, address, 8);
+        store_le(code + insn->length - insn->address_size, address, insn->address_size);
         return true;
     }
     if (mem->base == DEC_BASE_RIP)
@@ -157,6 +160,8 @@ static bool place_operand(struct random *random, struct program *program, struct
     if (mem->segment >= SEG_FS && mem->base != DEC_BASE_RIP)
         return false;
     store_le(code + at, address, 4);
+    if (program->mode == DEC_MODE_32)
+        return true;
     return (uint64_t)(int64_t)(int32_t)address == address;
 }
 
@@ -196,10 +201,10 @@ static void append_random_insn(struct random *random, struct program *program)
         struct dec_insn insn;
         unsigned end = program->end;
         if (vector)
-            generate_vector_code(random, DEC_MODE_64, code);
+            generate_vector_code(random, program->mode, code);
         else
-            generate_code(random, DEC_MODE_64, code);
-        if (dec_decode(code, sizeof(code), DEC_MODE_64, &insn) != DEC_OK ||
+            generate_code(random, program->mode, code);
+        if (dec_decode(code, sizeof(code), program->mode, &insn) != DEC_OK ||
             !is_wanted(&insn, program->model))
             continue;
         if (has_memory(&insn) && insn.op != DEC_OP_LEA && insn.op != DEC_OP_NOP &&
@@ -222,6 +227,11 @@ static void append_random_insn(struct random *random, struct program *program)
     }
 }
 
+static unsigned mov_size(const struct program *program)
+{
+    return program->mode == DEC_MODE_64 ? 10 : 5;
+}
+
 static void append_branch(struct random *random, struct program *program)
 {
     static const uint8_t jcc = 0x0f, jmp = 0xe9;
@@ -232,12 +242,12 @@ static void append_branch(struct random *random, struct program *program)
         append(program, "\xe8\0\0\0\0\x58", 6);
         break;
     case 1: /* jmp rax */
-        append_mov(program, REG_RAX, GUEST_CODE + program->end + 12);
+        append_mov(program, REG_RAX, GUEST_CODE + program->end + mov_size(program) + 2);
         append(program, "\xff\xe0", 2);
         break;
     case 2: /* push rax; ret */
         append_mov(program, REG_RSP, random_address(random) | 8);
-        append_mov(program, REG_RAX, GUEST_CODE + program->end + 12);
+        append_mov(program, REG_RAX, GUEST_CODE + program->end + mov_size(program) + 2);
         append(program, "\x50\xc3", 2);
         break;
     default: /* to an instruction before (until a counter in memory is 0) or to the next one */
@@ -265,6 +275,7 @@ static void make_program(struct random *random, struct program *program)
 {
     program->insn_count = 0;
     program->has_vectors = random_chance(random, 60);
+    program->mode = random_chance(random, 70) ? DEC_MODE_64 : DEC_MODE_32;
     program->start = random_below(random, 3) ? PAGE_SIZE - random_below(random, 200)
                                              : random_below(random, PAGE_SIZE);
     program->end = program->start;
@@ -286,10 +297,11 @@ struct start {
     uint8_t data[GUEST_DATA_SIZE];
 };
 
-static void make_start(struct random *random, struct start *start)
+static void make_start(struct random *random, const struct program *program, struct start *start)
 {
+    uint64_t mask = program->mode == DEC_MODE_64 ? UINT64_MAX : UINT32_MAX;
     for (unsigned i = 0; i < 16; i++)
-        start->gpr[i] = generate_value(random);
+        start->gpr[i] = generate_value(random) & mask;
     if (random_chance(random, 5))
         pool_fill(&start->pool, random);
     generate_vectors(random, &start->pool, random_chance(random, 30), &start->state);
@@ -320,7 +332,7 @@ static enum cpu_exit run(struct guest *guest, const struct program *program,
     cpu->mxcsr = start->state.mxcsr;
     cpu->fx = start->state.fx;
     memset(&cpu->pending, 0, sizeof(cpu->pending));
-    guest_start(guest, GUEST_CODE + program->start);
+    guest_start_in(guest, program->mode, GUEST_CODE + program->start);
     return cpu->engine ? cpu_run(cpu) : cpu_run_for(cpu, TURNS_MAX);
 }
 
@@ -331,7 +343,7 @@ static void complain(const struct program *program, uint64_t seed, const char *w
     for (unsigned at = program->start; at < program->end;) {
         struct dec_insn insn;
         char text[96];
-        if (dec_decode(program->code + at, program->end - at, DEC_MODE_64, &insn) != DEC_OK)
+        if (dec_decode(program->code + at, program->end - at, program->mode, &insn) != DEC_OK)
             break;
         dec_format(&insn, rip, text, sizeof(text));
         fprintf(stderr, "  %lx %s\n", rip, text);
@@ -414,7 +426,7 @@ static void compare_engines(uint32_t without)
             guest_set_code(&guests[i], program.start, program.code + program.start,
                            program.end - program.start);
         for (unsigned j = 0; j < RUNS; j++) {
-            make_start(&random, &start);
+            make_start(&random, &program, &start);
             enum cpu_exit exits[2];
             exits[0] = run(&guests[0], &program, &start);
             if (exits[0] == CPU_EXIT_BUDGET)

@@ -58,6 +58,7 @@ static bool is_extension(const struct dec_insn *insn)
     switch (insn->opcode) {
     case 0x80:
     case 0x81:
+    case 0x82:
     case 0x83:
     case 0xc0:
     case 0xc1:
@@ -131,11 +132,13 @@ static bool has_byte_register(const struct dec_insn *insn)
     return false;
 }
 
+/* 82 is 80 outside 64-bit mode, and undefined in it. */
 static struct asm_op op_of(const struct dec_insn *insn)
 {
     bool degraded = insn->op == DEC_OP_BSF || insn->op == DEC_OP_BSR;
+    bool alias = insn->map == DEC_MAP_ONE && insn->opcode == 0x82;
     return (struct asm_op){
-        .opcode = insn->opcode,
+        .opcode = alias ? 0x80 : insn->opcode,
         .map = insn->map,
         .pp = degraded ? DEC_PP_NONE : insn->pp,
         .w = insn->operand_size == 8,
