@@ -4,6 +4,7 @@
 #include "cpu/exception.h"
 #include "cpu/stub.h"
 #include "host/memory.h"
+#include "host/thread.h"
 #include "mmu/phys.h"
 
 #include <stdlib.h>
@@ -372,6 +373,18 @@ static bool is_large(const struct cpu *cpu, unsigned flags)
     return flags & (TLB_LARGE | TLB_HUGE) && cpu->physical_mask == ~0ull;
 }
 
+static struct block *build_sampled(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_t gpa,
+                                   uint32_t mode)
+{
+    if (cpu->stats.blocks_decoded % BLOCKS_A_SAMPLE)
+        return block_build(cpu, blocks, va, gpa, mode);
+    uint64_t start = host_thread_ns();
+    struct block *block = block_build(cpu, blocks, va, gpa, mode);
+    cpu->stats.decode_sampled += block ? block->count : 0;
+    cpu->stats.decode_sampled_ns += host_thread_ns() - start;
+    return block;
+}
+
 struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va)
 {
     gpa_t gpa;
@@ -390,7 +403,7 @@ struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va)
     while (!block && !blocks_has_room(blocks))
         blocks_next_generation(cpu, blocks);
     if (!block)
-        block = block_build(cpu, blocks, va, gpa, mode);
+        block = build_sampled(cpu, blocks, va, gpa, mode);
     while (!block) {
         blocks_drop_all(cpu, blocks);
         stub_flush(cpu->stubs);

@@ -19,6 +19,7 @@
 
 #define BLOCK_MAX_INSNS 64
 #define BLOCK_MAX_EXITS 8     /* conditional jumps in a block's middle */
+#define BLOCKS_A_SAMPLE 64    /* of the time that decoding takes: struct cpu_stats */
 #define BLOCK_DEAD UINT32_MAX /* no mode word */
 #define BLOCK_LARGE BIT(31)   /* beside the mode word: fetched through a page of 2 MiB or more */
 #define BLOCK_LARGE_SIZE (2u << 20)

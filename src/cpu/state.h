@@ -241,6 +241,8 @@ struct cpu_stats {
     uint64_t instructions, blocks_decoded, instructions_decoded;
     uint64_t exceptions[32], interrupts, page_walks, tlb_slow, jump_cache_misses;
     uint64_t port_accesses, mmio_accesses, code_writes, halts;
+    /* Of each 64th block: what decoding and translating it took of the thread's time. */
+    uint64_t decode_sampled, decode_sampled_ns, translate_sampled, translate_sampled_ns;
     uint64_t generations; /* of decoded blocks begun for want of room */
     uint64_t tlb_hits;    /* by handlers, not by translated code */
     uint64_t exits;       /* returns from cpu_run() */

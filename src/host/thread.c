@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static void *enter(void *opaque)
 {
@@ -43,4 +44,11 @@ bool thread_start(struct thread *thread, const char *name, void (*run)(void *opa
 void thread_join(struct thread *thread)
 {
     pthread_join(thread->id, NULL);
+}
+
+uint64_t host_thread_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }

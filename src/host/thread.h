@@ -22,4 +22,7 @@ bool thread_start(struct thread *thread, const char *name, void (*run)(void *opa
 /* Waits for the end of run(). */
 void thread_join(struct thread *thread);
 
+/* The processor time that the calling thread has had, in nanoseconds. */
+uint64_t host_thread_ns(void);
+
 #endif

@@ -3,6 +3,7 @@
 #include "cpu/xstate.h"
 #include "host/features.h"
 #include "host/memory.h"
+#include "host/thread.h"
 #include "jit/cache.h"
 
 #include <asm/prctl.h>
@@ -137,13 +138,24 @@ static void count_exit(struct cpu *cpu, enum jit_exit exit)
     jit->stats.exits[exit]++;
 }
 
+static struct translation *translate_sampled(struct cpu *cpu, struct block *block)
+{
+    if (cpu->jit->stats.blocks % BLOCKS_A_SAMPLE)
+        return jit_translate(cpu, block, false);
+    uint64_t start = host_thread_ns();
+    struct translation *translation = jit_translate(cpu, block, false);
+    cpu->stats.translate_sampled += block->count;
+    cpu->stats.translate_sampled_ns += host_thread_ns() - start;
+    return translation;
+}
+
 static void run(struct cpu *cpu, struct block *block)
 {
     struct jit *jit = cpu->jit;
     struct translation *translation = jit_translation(block);
     bool room = jit_has_room(jit); /* for an indirect entry, too */
     if (room && !translation)
-        translation = jit_translate(cpu, block, false);
+        translation = translate_sampled(cpu, block);
     if (!room || !translation) {
         blocks_next_generation(cpu, interp_blocks(cpu));
         return;

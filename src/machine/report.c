@@ -184,6 +184,10 @@ void report_stats(const struct cpu *cpu, uint64_t host_ns, FILE *out, bool json)
         {"mmio_accesses", stats->mmio_accesses},
         {"code_writes", stats->code_writes},
         {"generations", stats->generations},
+        {"decode_sampled", stats->decode_sampled},
+        {"decode_sampled_ns", stats->decode_sampled_ns},
+        {"translate_sampled", stats->translate_sampled},
+        {"translate_sampled_ns", stats->translate_sampled_ns},
     };
     for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
         if (json)
