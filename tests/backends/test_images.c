@@ -250,6 +250,7 @@ Test(images, marks_are_respected)
     image_close(must_open("disk,readonly"));
     poke_be("disk", 72, 0, 8);
     poke_be("disk", 88, BIT(63) | BIT(0), 8); /* autoclear features */
+    refused_untouched("disk,size=512k", "smaller size=");
     image_close(must_open("disk,readonly"));
     must("test $(od -An -tx8 -j88 -N8 disk) != 0000000000000000");
     image_close(must_open("disk"));
@@ -305,6 +306,21 @@ Test(images, truncated_files_are_refused)
         must("cp whole disk && truncate -s %s disk", sizes[i]);
         fails_with("disk,format=qcow2,readonly", "cut off");
     }
+}
+
+/* What lay in a free cluster does not show when it is used. */
+Test(images, free_clusters_may_hold_anything)
+{
+    static uint8_t bytes[64 * KIB], expected[64 * KIB];
+    must("qemu-img create -f qcow2 disk 1M && truncate -s 256k disk && "
+         "yes | head -c 1000000 >>disk");
+    struct image *image = must_open("disk");
+    memset(expected, 9, 512);
+    cr_assert_eq(write_at(image, expected, 512, 0), 0);
+    cr_assert_eq(read_at(image, bytes, sizeof(bytes), 0), 0);
+    cr_assert_arr_eq(bytes, expected, sizeof(bytes));
+    image_close(image);
+    check_image("disk", false);
 }
 
 /* A write that would go into a table ends all writing, and the image says so itself. */

@@ -213,21 +213,32 @@ static bool create(const struct disk_options *options, struct error *error)
     return good;
 }
 
-/* size= enlarges an image that is there. */
-static bool fit_size(struct image *image, uint64_t size, struct error *error)
+static bool check_size(const struct image *image, uint64_t size, struct error *error)
 {
     if (!size && !image->size)
         return error_set(error, "%s: is empty: give the disk a size with size=", image->file.path);
-    if (!size || size == image->size)
-        return true;
-    if (size < image->size)
+    if (size && size < image->size)
         return error_set(error,
                          "%s: has %llu bytes; a smaller size= would cut it off: use qemu-img "
                          "resize --shrink",
                          image->file.path, (unsigned long long)image->size);
     if (size > IMAGE_SIZE_MAX)
         return error_set(error, "%s: size= is larger than an image can be", image->file.path);
-    return image->ops == &qcow2_ops ? qcow2_grow(image, size, error) : raw_grow(image, size, error);
+    return true;
+}
+
+/* The first changes to the file, when nothing speaks against it any more. size= enlarges an image
+ * that is there. */
+static bool begin_writing(struct image *image, uint64_t size, struct error *error)
+{
+    bool is_qcow2 = image->ops == &qcow2_ops;
+    if (image->readonly)
+        return true;
+    if (is_qcow2 && !qcow2_begin_writing(image, error))
+        return false;
+    if (!size || size == image->size)
+        return true;
+    return is_qcow2 ? qcow2_grow(image, size, error) : raw_grow(image, size, error);
 }
 
 struct image *image_open(const struct disk_options *options, struct error *error)
@@ -242,7 +253,8 @@ struct image *image_open(const struct disk_options *options, struct error *error
     struct image *image = open_existing(&as, options->readonly || options->snapshot, error);
     if (image && options->snapshot)
         image = open_snapshot(image, error);
-    if (image && !fit_size(image, options->size, error)) {
+    if (image &&
+        (!check_size(image, options->size, error) || !begin_writing(image, options->size, error))) {
         image_close(image);
         return NULL;
     }

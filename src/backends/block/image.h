@@ -78,6 +78,8 @@ extern const struct image_ops raw_ops, qcow2_ops;
 /* The formats. open: image->file is open and locked; fills in the rest. */
 bool raw_open(struct image *image, struct error *error);
 bool qcow2_open(struct image *image, struct error *error);
+/* Clears the marks of what the guest's writes will make stale. */
+bool qcow2_begin_writing(struct image *image, struct error *error);
 bool qcow2_is_header(const uint8_t *bytes, size_t size);
 /* Writes an empty qcow2 image of size bytes into an empty file. */
 bool qcow2_create(const struct host_file *file, uint64_t size, struct error *error);

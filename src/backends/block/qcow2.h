@@ -89,6 +89,7 @@ struct qcow2 {
     unsigned refcount_order; /* log2 of the bits of a refcount */
     unsigned block_bits;     /* log2 of the refcounts in a block */
     bool is_zstd;            /* or else deflate */
+    uint64_t autoclear;      /* features that a write makes stale */
 
     pthread_rwlock_t lock;
     pthread_mutex_t cache_lock;

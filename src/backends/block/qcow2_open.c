@@ -21,7 +21,7 @@ enum { L2_CACHE_BYTES = 16 << 20, BLOCK_CACHE_BYTES = 4 << 20 };
 struct header {
     uint8_t *bytes; /* the first cluster */
     uint64_t length;
-    uint64_t incompatible, autoclear;
+    uint64_t incompatible;
     const uint8_t *feature_names;
     uint32_t feature_names_size;
     char backing[QCOW2_MAX_BACKING_NAME + 1];
@@ -95,7 +95,7 @@ static bool read_header(struct qcow2 *q, struct header *header, struct error *er
         return true;
     header->length = qcow2_load32(fixed + QCOW2_H_LENGTH);
     header->incompatible = qcow2_load(fixed + QCOW2_H_INCOMPATIBLE);
-    header->autoclear = qcow2_load(fixed + QCOW2_H_AUTOCLEAR);
+    q->autoclear = qcow2_load(fixed + QCOW2_H_AUTOCLEAR);
     q->refcount_order = qcow2_load32(fixed + QCOW2_H_REFCOUNT_ORDER);
     if (header->length < QCOW2_H_V3_SIZE || header->length > q->cluster_size || header->length % 8)
         return damaged(q, error, "the length of its header is wrong");
@@ -396,19 +396,6 @@ static bool open_backing(struct qcow2 *q, const struct header *header, struct er
     return q->image->backing;
 }
 
-/* Features that describe the data in ways that a write makes wrong. */
-static bool clear_autoclear(struct qcow2 *q, const struct header *header, struct error *error)
-{
-    static const uint8_t none[8];
-    if (q->image->readonly || !header->autoclear)
-        return true;
-    int status = host_file_write(&q->image->file, none, sizeof(none), QCOW2_H_AUTOCLEAR);
-    if (!status)
-        status = host_file_sync(&q->image->file);
-    return !status ||
-           error_set(error, "%s: cannot be written: %s", q->image->file.path, strerror(-status));
-}
-
 bool qcow2_open(struct image *image, struct error *error)
 {
     struct header header = {0};
@@ -420,8 +407,7 @@ bool qcow2_open(struct image *image, struct error *error)
     bool good = read_header(q, &header, error) && read_extensions(q, &header, error) &&
                 check_features(q, &header, error) && read_backing_name(q, &header, error) &&
                 read_tables(q, header.bytes, error) && create_caches(q, error) &&
-                check_end(q, error) && open_backing(q, &header, error) &&
-                clear_autoclear(q, &header, error);
+                check_end(q, error) && open_backing(q, &header, error);
     free(header.bytes);
     q->opened = good;
     if (!good) {
@@ -430,4 +416,17 @@ bool qcow2_open(struct image *image, struct error *error)
         qcow2_free(q);
     }
     return good;
+}
+
+bool qcow2_begin_writing(struct image *image, struct error *error)
+{
+    static const uint8_t none[8];
+    struct qcow2 *q = image->format;
+    if (!q->autoclear)
+        return true;
+    int status = host_file_write(&image->file, none, sizeof(none), QCOW2_H_AUTOCLEAR);
+    if (!status)
+        status = host_file_sync(&image->file);
+    return !status ||
+           error_set(error, "%s: cannot be written: %s", image->file.path, strerror(-status));
 }
