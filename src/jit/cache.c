@@ -80,7 +80,7 @@ static struct jit_selection number_selection(struct cpu *cpu)
 {
     struct jit *jit = cpu->jit;
     uint32_t mode = cpu->mode, space = cpu->space_epoch, global = cpu->global_epoch;
-    if (jit->last_context >= UINT32_MAX - 4) {
+    if (jit->last_context >= UINT32_MAX - 2) {
         clear_jumps(jit);
         memset(jit->context, 0, sizeof(jit->context));
         jit->before = (struct jit_selection){0};
@@ -92,8 +92,6 @@ static struct jit_selection number_selection(struct cpu *cpu)
         .global_epoch = global,
         .context = number_context(jit, false, mode, space),
         .global_context = number_context(jit, true, mode, global),
-        .other_context = number_context(jit, false, mode ^ JIT_OTHER_VIEW, space),
-        .other_global_context = number_context(jit, true, mode ^ JIT_OTHER_VIEW, global),
     };
 }
 

@@ -53,14 +53,10 @@ struct jit_context {
     uint32_t mode, epoch, number;
 };
 
-/* The numbers for a mode word and the two epochs; and those for the supervisor's other view, which
- * STAC and CLAC change to: TLB_VIEW_SUPERVISOR_AC for TLB_VIEW_SUPERVISOR, and the reverse. */
-#define JIT_OTHER_VIEW ((uint32_t)(TLB_VIEW_SUPERVISOR ^ TLB_VIEW_SUPERVISOR_AC) << MODE_VIEW_SHIFT)
-
+/* The numbers for a mode word and the two epochs. */
 struct jit_selection {
     uint32_t mode, space_epoch, global_epoch;
     uint32_t context, global_context;
-    uint32_t other_context, other_global_context;
 };
 
 /* How code was left: by which link, for JIT_EXIT_LINK. */
