@@ -2,6 +2,7 @@
 #include "cpu/access.h"
 #include "cpu/fpu.h"
 #include "cpu/interp.h"
+#include "cpu/segment.h"
 #include "cpu/xstate.h"
 
 /* The legacy region by its fields, and the header after it. */
@@ -42,7 +43,10 @@ static void area_init(struct area *area, struct cpu *cpu, const struct dec_insn 
     area->wide = insn->operand_size == 8;
     area->registers = vector_registers(cpu);
     seg_linear(cpu, area->seg, area->offset, 4, false); /* #AC comes first */
-    if (seg_linear(cpu, area->seg, area->offset, 1, false) & (alignment - 1))
+    gva_t va = seg_linear(cpu, area->seg, area->offset, 1, false);
+    if (alignment == 16 && !is_canonical(va)) /* FXSAVE and FXRSTOR look at this first */
+        cpu_raise_error(cpu, area->seg == SEG_SS ? VECTOR_SS : VECTOR_GP, 0);
+    if (va & (alignment - 1))
         cpu_raise_error(cpu, VECTOR_GP, 0);
 }
 
