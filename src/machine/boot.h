@@ -75,7 +75,6 @@ bool boot_params_write(struct phys_map *phys, const struct boot_files *files,
 bool boot_place_initrd(struct phys_map *phys, const struct boot_files *files, gpa_t kernel_end,
                        uint64_t limit, gpa_t *base, struct error *error);
 /* Writes the command line to BOOT_CMDLINE_BASE; max bytes without the terminator. */
-bool boot_place_cmdline(struct phys_map *phys, const struct boot_files *files, size_t max,
-                        struct error *error);
+bool boot_place_cmdline(struct phys_map *phys, const char *text, size_t max, struct error *error);
 
 #endif

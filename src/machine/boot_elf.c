@@ -188,7 +188,7 @@ static bool prepare_entry(struct phys_map *phys, const struct boot_files *files,
 {
     gpa_t end;
     if (!load_segments(phys, files, elf, &end, error) ||
-        !boot_place_cmdline(phys, files, SIZE_MAX, error))
+        !boot_place_cmdline(phys, files->config->append, SIZE_MAX, error))
         return false;
     uint64_t pvh = pvh_entry(elf);
     if (pvh) {

@@ -49,16 +49,15 @@ bool boot_is_linux(const struct boot_files *files)
            load_le(kernel->bytes + HDR_MAGIC, 4) == HDR_MAGIC_VALUE;
 }
 
-bool boot_place_cmdline(struct phys_map *phys, const struct boot_files *files, size_t max,
-                        struct error *error)
+bool boot_place_cmdline(struct phys_map *phys, const char *text, size_t max, struct error *error)
 {
-    size_t length = strlen(files->config->append);
+    size_t length = strlen(text);
     if (max > BOOT_CMDLINE_LIMIT - BOOT_CMDLINE_BASE - 1)
         max = BOOT_CMDLINE_LIMIT - BOOT_CMDLINE_BASE - 1;
     if (length > max)
         return error_set(error, "--append: the text has %zu characters; this kernel takes %zu",
                          length, max);
-    return phys_write(phys, BOOT_CMDLINE_BASE, files->config->append, length + 1);
+    return phys_write(phys, BOOT_CMDLINE_BASE, text, length + 1);
 }
 
 bool boot_place_initrd(struct phys_map *phys, const struct boot_files *files, gpa_t kernel_end,
@@ -162,7 +161,8 @@ bool boot_load_linux(struct phys_map *phys, const struct boot_files *files,
         return false;
     unsigned version = (unsigned)load_le(bytes + HDR_VERSION, 2);
     size_t cmdline_max = load_le(bytes + HDR_CMDLINE_SIZE, 4);
-    if (!boot_place_cmdline(phys, files, cmdline_max ? cmdline_max : CMDLINE_MAX_OLD, error))
+    if (!boot_place_cmdline(phys, files->config->append,
+                            cmdline_max ? cmdline_max : CMDLINE_MAX_OLD, error))
         return false;
 
     size_t header_end = HDR_MAGIC + bytes[HDR_JUMP_LENGTH];

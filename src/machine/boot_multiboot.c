@@ -5,6 +5,8 @@
 #include "machine/memory_map.h"
 #include "mmu/phys.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HEADER_SEARCH 8192
@@ -153,6 +155,18 @@ static bool write_info(struct phys_map *phys, const struct boot_files *files, gp
            error_set(error, "--memory: too small for the boot information");
 }
 
+/* The kernel's name comes first, as other loaders have it: programs skip the first word. */
+static bool place_arguments(struct phys_map *phys, const struct boot_files *files,
+                            struct error *error)
+{
+    char *text;
+    if (asprintf(&text, "%s %s", files->config->kernel, files->config->append) < 0)
+        return error_set(error, "no memory for the kernel's command line");
+    bool placed = boot_place_cmdline(phys, text, SIZE_MAX, error);
+    free(text);
+    return placed;
+}
+
 bool boot_load_multiboot(struct phys_map *phys, const struct boot_files *files,
                          struct boot_entry *entry, struct error *error)
 {
@@ -181,7 +195,7 @@ bool boot_load_multiboot(struct phys_map *phys, const struct boot_files *files,
         if (!boot_elf_segments(phys, files, &entry->rip, &end, error))
             return false;
     }
-    return boot_place_cmdline(phys, files, SIZE_MAX, error) &&
+    return place_arguments(phys, files, error) &&
            boot_place_initrd(phys, files, end, LOW_RAM_LIMIT, &initrd, error) &&
            write_info(phys, files, initrd, error);
 }

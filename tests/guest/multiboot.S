@@ -11,8 +11,11 @@ header:
 _start:
         cmp     $0x2badb002, %eax
         require e
-        mov     16(%ebx), %eax /* command line */
-        cmpl    $0x6c6c6568, (%eax) /* "hell" */
+        mov     16(%ebx), %edi /* command line: the kernel's name, then its arguments */
+        mov     $' ', %al
+        mov     $-1, %ecx
+        repne scasb
+        cmpl    $0x6c6c6568, (%edi) /* "hell" */
         require e
         cmpl    $1, 20(%ebx) /* modules */
         require e

@@ -21,10 +21,13 @@ _start:
         require ne
         testl   $1 << 2, (%ebx)
         require nz
-        mov     16(%ebx), %esi
-        cmpl    $0x20656e6f, (%esi) /* "one " */
+        mov     16(%ebx), %edi /* the kernel's name, then its arguments */
+        mov     $' ', %al
+        mov     $-1, %ecx
+        repne scasb
+        cmpl    $0x20656e6f, (%edi) /* "one " */
         require e
-        cmpl    $0x6f7774, 4(%esi) /* "two" */
+        cmpl    $0x6f7774, 4(%edi) /* "two" */
         require e
         testl   $1 << 6, (%ebx) /* memory map */
         require nz

@@ -384,6 +384,8 @@ Test(boot_multiboot, loads_by_the_header_and_passes_information)
     cr_assert_eq(flags & 0x4d, 0x4d, "memory, command line, modules, map");
     cr_assert_eq(guest_word(&f, f.entry.rbx + 8, 4), MEMORY / KIB - 1024);
     cr_assert_eq(guest_word(&f, f.entry.rbx + 20, 4), 1);
+    gpa_t cmdline = guest_word(&f, f.entry.rbx + 16, 4) + strlen(f.config.kernel);
+    cr_assert_eq(guest_word(&f, cmdline, 8), 0x7261207473657420, "\" test ar\" after the name");
     gpa_t module = guest_word(&f, f.entry.rbx + 24, 4);
     cr_assert_eq(guest_word(&f, module + 4, 4) - guest_word(&f, module, 4), 7);
     teardown(&f);
