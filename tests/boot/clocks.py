@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Boots, lets Linux keep time by each clocksource for seconds, and compares with the host's clock.
-Usage: clocks.py DOPPEL"""
+Usage: clocks.py DOPPEL [SECONDS]: how long with each; 60 bound the drift to 0.1 % even where asking for the time
+takes 30 ms, less time only finds greater drifts."""
 
 import sys
 import time
@@ -29,6 +30,7 @@ def bound_offset(guest):
 
 
 def main():
+    seconds_each = int(sys.argv[2]) if len(sys.argv) > 2 else 8
     with Guest(sys.argv[1], "cloud") as guest:
         guest.read_until(PROMPT, BOOT_SECONDS)
         got = guest.run(f"cat {SOURCES}/available_clocksource")
@@ -38,13 +40,14 @@ def main():
                             f"cat {SOURCES}/current_clocksource")
             expect(f"{source} can be chosen", source in got.split(), got)
             before, start = bound_offset(guest), time.monotonic()
-            time.sleep(8)
+            time.sleep(seconds_each)
             after, seconds = bound_offset(guest), time.monotonic() - start
             least = (after[0] - before[1]) / seconds
             greatest = (after[1] - before[0]) / seconds
             expect(f"{source} drifts from the host by less than 0.1 %: in {seconds:.1f} s by between "
                    f"{least * 1e6:.0f} and {greatest * 1e6:.0f} ppm",
-                   least < LIMIT and greatest > -LIMIT, (before, after))
+                   (-LIMIT < least and greatest < LIMIT) if seconds_each >= 60 else
+                   (least < LIMIT and greatest > -LIMIT), (before, after))
         got = guest.run("dmesg | grep -c -E 'nstable|skew'")
         expect("Linux trusts them all", got.split()[-1] == "0", got)
         guest.type("exit")
