@@ -206,8 +206,10 @@ mover:
 mover_end:
 
 handler:
-        addr32 incl SMRAM_DATA
-        addr32 incl COUNT
+        mov     $SMRAM_DATA, %ebx
+        incl    (%ebx)
+        mov     $COUNT, %ebx
+        incl    (%ebx)
         mov     $0x66, %al
         out     %al, $APMS
         rsm

@@ -1,0 +1,96 @@
+/* Memory accesses that share one check, where the check fails for one of them. */
+#include "guest.h"
+
+#include <criterion/criterion.h>
+
+#define SECOND_PAGE (GUEST_DATA + PAGE_SIZE)
+
+static const struct jit_config defaults = {0};
+
+static void begin(struct guest *guest, const void *code, size_t size)
+{
+    guest_create(guest, &defaults);
+    guest_set_code(guest, 0, code, size);
+    for (unsigned i = 0; i < GUEST_DATA_SIZE; i++)
+        guest_data(guest)[i] = (uint8_t)(i * 7 + i / 256);
+    guest_start(guest, GUEST_CODE);
+}
+
+static uint64_t datum(struct guest *guest, gva_t va)
+{
+    uint64_t value;
+    memcpy(&value, guest_data(guest) + (va - GUEST_DATA), sizeof(value));
+    return value;
+}
+
+/* mov rax, [rsi]; mov rbx, [rsi + 8]; mov rcx, [rsi + 16]; hlt, at each place around a page's end,
+ * twice: the second time both pages are in the TLB. */
+Test(jit_groups, reads_across_pages)
+{
+    static const uint8_t code[] = {0x48, 0x8b, 0x06, 0x48, 0x8b, 0x5e,
+                                   8,    0x48, 0x8b, 0x4e, 16,   0xf4};
+    struct guest guest;
+    begin(&guest, code, sizeof(code));
+    for (unsigned i = 0; i < 2 * 32; i++) {
+        gva_t va = SECOND_PAGE - 28 + i % 32;
+        guest_start(&guest, GUEST_CODE);
+        guest.cpu->gpr[REG_RSI] = va;
+        cr_assert_eq(cpu_run(guest.cpu), CPU_EXIT_HALT);
+        cr_assert_eq(guest.cpu->gpr[REG_RAX], datum(&guest, va));
+        cr_assert_eq(guest.cpu->gpr[REG_RBX], datum(&guest, va + 8));
+        cr_assert_eq(guest.cpu->gpr[REG_RCX], datum(&guest, va + 16));
+    }
+    guest_destroy(&guest);
+}
+
+/* mov rax, [rsi]; mov [rdi], rbx; mov rcx, [rsi + 8]; hlt: the store goes to what is read last. */
+Test(jit_groups, store_between_reads_across_pages)
+{
+    static const uint8_t code[] = {0x48, 0x8b, 0x06, 0x48, 0x89, 0x1f, 0x48, 0x8b, 0x4e, 8, 0xf4};
+    struct guest guest;
+    begin(&guest, code, sizeof(code));
+    for (unsigned i = 0; i < 2 * 16; i++) {
+        gva_t va = SECOND_PAGE - 16 + i % 16;
+        guest_start(&guest, GUEST_CODE);
+        guest.cpu->gpr[REG_RSI] = va;
+        guest.cpu->gpr[REG_RDI] = va + 8;
+        guest.cpu->gpr[REG_RBX] = 0x123456789abcdef0 + i;
+        uint64_t first = datum(&guest, va);
+        cr_assert_eq(cpu_run(guest.cpu), CPU_EXIT_HALT);
+        cr_assert_eq(guest.cpu->gpr[REG_RAX], first);
+        cr_assert_eq(guest.cpu->gpr[REG_RCX], 0x123456789abcdef0 + i);
+    }
+    guest_destroy(&guest);
+}
+
+/* inc qword [rsi]; inc qword [rsi + 8]; hlt, across the end of a page and into one that can only be
+ * read: the first happens, the second faults. */
+Test(jit_groups, first_store_happens_before_the_second_faults)
+{
+    static const uint8_t code[] = {0x48, 0xff, 0x06, 0x48, 0xff, 0x46, 8, 0xf4};
+    struct guest guest;
+    begin(&guest, code, sizeof(code));
+    gva_t va = GUEST_READ_ONLY - 8;
+    uint64_t first = datum(&guest, va), second = datum(&guest, va + 8);
+    guest.cpu->gpr[REG_RSI] = va;
+    cr_expect_eq(cpu_run(guest.cpu), CPU_EXIT_SHUTDOWN);
+    cr_expect_eq(guest.cpu->rip, GUEST_CODE + 3);
+    cr_expect_eq(datum(&guest, va), first + 1);
+    cr_expect_eq(datum(&guest, va + 8), second);
+    guest_destroy(&guest);
+}
+
+/* mov rax, [rsi]; test rax, rax; jz +4; mov [rsi + 8], rax; hlt: a store that does not come is not
+ * asked for. */
+Test(jit_groups, page_is_read_only_and_not_written)
+{
+    static const uint8_t code[] = {0x48, 0x8b, 0x06, 0x48, 0x85, 0xc0, 0x74,
+                                   4,    0x48, 0x89, 0x46, 8,    0xf4};
+    struct guest guest;
+    begin(&guest, code, sizeof(code));
+    memset(guest_data(&guest) + (GUEST_READ_ONLY - GUEST_DATA), 0, 8);
+    guest.cpu->gpr[REG_RSI] = GUEST_READ_ONLY;
+    cr_expect_eq(cpu_run(guest.cpu), CPU_EXIT_HALT);
+    cr_expect_eq(guest.cpu->gpr[REG_RAX], 0);
+    guest_destroy(&guest);
+}
