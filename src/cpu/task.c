@@ -169,6 +169,7 @@ void cpu_task_switch(struct cpu *cpu, uint16_t selector, enum task_reason reason
     cpu->tr.attributes |= 2;
     cpu->cr0 |= CR0_TS;
     cpu->dr[7] &= ~(uint64_t)DR7_LOCAL;
+    cpu_update_mode(cpu); /* what follows may fault, in the new task */
     load_task(cpu, &tss, nests ? FLAG_NT : 0);
 
     if (event && event->has_error) {
