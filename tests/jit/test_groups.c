@@ -63,6 +63,35 @@ Test(jit_groups, store_between_reads_across_pages)
     guest_destroy(&guest);
 }
 
+/* Maps the code 4 GiB above the data, too, by tables behind those of guest.c. */
+static void map_code_at_4g(struct guest *guest)
+{
+    const gpa_t directory = guest->cpu->cr3 + 7 * PAGE_SIZE, table = directory + PAGE_SIZE;
+    uint64_t *pdpt = phys_ram_pointer(guest->phys, guest->cpu->cr3 + PAGE_SIZE, PAGE_SIZE);
+    uint64_t *pd = phys_ram_pointer(guest->phys, directory, PAGE_SIZE);
+    uint64_t *pt = phys_ram_pointer(guest->phys, table, PAGE_SIZE);
+    pdpt[4] = directory | 7;
+    pd[GUEST_DATA >> 21 & 511] = table | 7;
+    pt[GUEST_DATA >> PAGE_SHIFT & 511] = GUEST_CODE_GPA | 7;
+    pt[(GUEST_DATA >> PAGE_SHIFT & 511) - 1] = GUEST_CODE_GPA | 7;
+}
+
+/* add rsi, 16; mov rax, [rsi - 80000000h]; sub rsi, 16; mov rbx, [rsi - 80000000h]; hlt: the span
+ * begins further down than a displacement reaches. */
+Test(jit_groups, displacements_end)
+{
+    static const uint8_t code[] = {0x48, 0x83, 0xc6, 16,   0x48, 0x8b, 0x86, 0, 0, 0,    0x80, 0x48,
+                                   0x83, 0xee, 16,   0x48, 0x8b, 0x9e, 0,    0, 0, 0x80, 0xf4};
+    struct guest guest;
+    begin(&guest, code, sizeof(code));
+    map_code_at_4g(&guest); /* where it would wrap to */
+    guest.cpu->gpr[REG_RSI] = GUEST_DATA + 0x80000000;
+    cr_expect_eq(cpu_run(guest.cpu), CPU_EXIT_HALT);
+    cr_expect_eq(guest.cpu->gpr[REG_RAX], datum(&guest, GUEST_DATA + 16));
+    cr_expect_eq(guest.cpu->gpr[REG_RBX], datum(&guest, GUEST_DATA));
+    guest_destroy(&guest);
+}
+
 /* inc qword [rsi]; inc qword [rsi + 8]; hlt, across the end of a page and into one that can only be
  * read: the first happens, the second faults. */
 Test(jit_groups, first_store_happens_before_the_second_faults)

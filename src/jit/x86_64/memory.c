@@ -26,7 +26,9 @@ bool can_address(const struct interp_insn *in)
 {
     const struct dec_mem *mem = &in->insn.mem;
     bool absolute = mem->base == DEC_NO_REG && mem->index == DEC_NO_REG;
-    return in->insn.address_size >= 4 && (absolute || fits_int32(mem->disp + 2 * PAGE_SIZE));
+    /* RIP-relative ones move up by what is in a page, groups down by a span. */
+    bool fits = fits_int32(mem->disp + 2 * PAGE_SIZE) && fits_int32(mem->disp - GROUP_SPAN_MAX);
+    return in->insn.address_size >= 4 && (absolute || fits);
 }
 
 /* dst = the operand's offset + move; changes T1, and dst before it is done. */
