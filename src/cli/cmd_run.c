@@ -90,6 +90,8 @@ static int exit_status(const struct vm_result *result)
     switch (result->end) {
     case VM_DIED:
         return EXIT_GUEST_DIED;
+    case VM_DIFFERED:
+        return EXIT_ENGINES_DIFFER;
     case VM_DEBUG_EXIT:
         return (int)result->status;
     default:
@@ -114,6 +116,8 @@ static bool run_guest(struct run *run, int *status, struct error *error)
     terminal_leave_raw(); /* what is printed now is for people */
     if (result.end == VM_DIED)
         vm_report_death(run->vm, stderr);
+    if (result.end == VM_DIFFERED)
+        vm_report_difference(run->vm, stderr);
     *status = exit_status(&result);
     return write_stats(run, error);
 }

@@ -75,8 +75,9 @@ const char *options_run_help(void)
            "  --cpus 1            number of CPUs; there can be one\n"
            "  --cpu MODEL         v1, v2, v3 (x86-64 levels) or host (default: the best that\n"
            "                      this host can run)\n"
-           "  --engine ENGINE     how guest code runs: interp, the interpreter (default), or jit,\n"
-           "                      the translator to host code\n"
+           "  --engine ENGINE     how guest code runs: interp, the interpreter (default); jit,\n"
+           "                      the translator to host code; or cosim, both in lockstep until\n"
+           "                      they differ (a test of the translator)\n"
            "  --without LIST      optimisations of the translator to leave out: any of native,\n"
            "                      links, liveness, lookup, separated by commas\n"
            "  --code-cache SIZE   memory for translated code, 1M to 1G (default 64M); when it is\n"
@@ -102,7 +103,8 @@ const char *options_run_help(void)
            "keys. SIGTERM and SIGINT press the power button; a second one ends the guest.\n"
            "\n"
            "Exit status: 0 when the guest powers off (or resets, under --no-reboot), 1 on a usage\n"
-           "or host error, 2 when the guest dies (triple fault), or what --debug-exit gives.\n"
+           "or host error, 2 when the guest dies (triple fault), 4 when engines differ, or what\n"
+           "--debug-exit gives.\n"
            "\n"
            "Example:\n"
            "  doppel run --kernel vmlinuz --initrd initrd.gz --append console=ttyS0\n";
@@ -184,9 +186,14 @@ static bool parse_only(const char *option, const char *value, const char *only, 
 
 static bool parse_engine(const char *value, struct vm_config *vm, struct error *error)
 {
-    vm->jit = !strcmp(value, "jit");
-    return vm->jit || !strcmp(value, "interp") ||
-           error_set(error, "--engine %s: is not offered; engines are interp and jit", value);
+    static const char *const names[] = {"interp", "jit", "cosim"};
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        vm->engine = (enum vm_engine)i;
+        if (!strcmp(value, names[i]))
+            return true;
+    }
+    return error_set(error, "--engine %s: is not offered; engines are interp, jit and cosim",
+                     value);
 }
 
 static bool parse_without(const char *list, struct vm_config *vm, struct error *error)
@@ -312,6 +319,9 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
                                 "or another target");
     if (options->vm.start_stopped && !options->vm.gdb)
         return error_set(error, "-S needs --gdb: nobody else can start the guest");
+    if (options->vm.engine == VM_COSIM && options->vm.gdb)
+        return error_set(error, "--engine cosim: gdb would change one CPU of the two; leave out "
+                                "--gdb");
     if (options->trace_file && !options->vm.trace.mask)
         return error_set(error, "--trace-file needs --trace=LIST");
     return true;

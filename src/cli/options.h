@@ -10,6 +10,7 @@ enum exit_status {
     EXIT_GUEST_DONE = 0, /* powered off, or reset under --no-reboot */
     EXIT_HOST_ERROR = 1, /* usage, files, memory */
     EXIT_GUEST_DIED = 2,
+    EXIT_ENGINES_DIFFER = 4, /* even: --debug-exit gives odd ones */
 };
 
 struct run_options {

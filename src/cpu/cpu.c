@@ -132,7 +132,11 @@ void cpu_destroy(struct cpu *cpu)
 
 bool cpu_has_work(const struct cpu *cpu)
 {
-    uint32_t requests = atomic_load(&cpu->requests);
+    return cpu_wakes_by(cpu, atomic_load(&cpu->requests));
+}
+
+bool cpu_wakes_by(const struct cpu *cpu, uint32_t requests)
+{
     if (requests & CPU_REQUEST_EXIT)
         return true;
     if (requests & (CPU_REQUEST_INIT | CPU_REQUEST_SMI) && !cpu->smm)

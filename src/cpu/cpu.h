@@ -64,8 +64,15 @@ enum cpu_exit cpu_run(struct cpu *cpu);
  * work is bounded, so that the whole run's is, whatever the guest does. For tests and debuggers. */
 enum cpu_exit cpu_run_for(struct cpu *cpu, uint64_t turns);
 
+/* One turn without a request that ends it, so that a repeated string instruction goes on to its
+ * end; and one instruction, by its handler, that attends to nothing. CPU_EXIT_BUDGET or
+ * CPU_EXIT_FAULT where the guest goes on. For lockstep runs. */
+enum cpu_exit cpu_run_turn(struct cpu *cpu);
+enum cpu_exit cpu_step(struct cpu *cpu);
+
 /* Whether a halted CPU would wake: a request is there that it can take. */
 bool cpu_has_work(const struct cpu *cpu);
+bool cpu_wakes_by(const struct cpu *cpu, uint32_t requests);
 
 /* Makes or clears a request; any thread. Making one also ends a running block soon. */
 void cpu_request(struct cpu *cpu, enum cpu_request request);

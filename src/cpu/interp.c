@@ -367,29 +367,49 @@ static void run_by_engine(struct cpu *cpu, struct block *block)
     }
 }
 
-/* Not inlined into cpu_run(): setjmp() would keep every variable out of registers. */
-static __attribute__((noinline)) enum cpu_exit run_loop(struct cpu *cpu)
+/* Attends to requests and runs a block. False: leave the run loop with *exit. */
+static ALWAYS_INLINE bool run_turn(struct cpu *cpu, enum cpu_exit *exit)
 {
-    for (;;) {
-        enum cpu_exit exit;
-        if (UNLIKELY(needs_attention(cpu)) && !attend(cpu, &exit))
-            return exit;
-        if (UNLIKELY(needs_step(cpu))) {
-            if (!run_carefully(cpu))
-                return CPU_EXIT_DEBUG;
-            continue;
-        }
-        struct block *block = next_block(cpu);
-        if (UNLIKELY(!fits_code_segment(cpu, block->length)))
-            step(cpu);
-        else if (cpu->engine)
-            run_by_engine(cpu, block);
-        else
-            run_block(cpu, block);
+    if (UNLIKELY(needs_attention(cpu)) && !attend(cpu, exit))
+        return false;
+    if (UNLIKELY(needs_step(cpu))) {
+        *exit = CPU_EXIT_DEBUG;
+        return run_carefully(cpu);
     }
+    struct block *block = next_block(cpu);
+    if (UNLIKELY(!fits_code_segment(cpu, block->length)))
+        step(cpu);
+    else if (cpu->engine)
+        run_by_engine(cpu, block);
+    else
+        run_block(cpu, block);
+    return true;
 }
 
-static enum cpu_exit run(struct cpu *cpu)
+/* What cpu_run() runs. Not inlined there: setjmp() would keep every variable out of registers. */
+typedef enum cpu_exit run_fn(struct cpu *cpu);
+
+static __attribute__((noinline)) enum cpu_exit run_loop(struct cpu *cpu)
+{
+    enum cpu_exit exit;
+    while (run_turn(cpu, &exit))
+        ;
+    return exit;
+}
+
+static __attribute__((noinline)) enum cpu_exit run_once(struct cpu *cpu)
+{
+    enum cpu_exit exit;
+    return run_turn(cpu, &exit) ? CPU_EXIT_BUDGET : exit;
+}
+
+static __attribute__((noinline)) enum cpu_exit step_once(struct cpu *cpu)
+{
+    step(cpu);
+    return CPU_EXIT_BUDGET;
+}
+
+static enum cpu_exit run(struct cpu *cpu, run_fn *fn)
 {
     cpu->interp->tracing = cpu->trace->mask & TRACE_INSN;
     cpu->interp->careful = cpu->interp->tracing || (cpu->debug && cpu->debug->count);
@@ -406,24 +426,38 @@ static enum cpu_exit run(struct cpu *cpu)
             return CPU_EXIT_SHUTDOWN;
         if (is_stepping(cpu))
             return debug_exit(cpu, DEBUG_STOP_STEP);
-        break;
+        return fn == run_loop ? run_loop(cpu) : CPU_EXIT_FAULT;
     case FAULT_FREEZE:
         count_until_fault(cpu);
         cpu->halted = true;
-        break;
+        return fn == run_loop ? run_loop(cpu) : CPU_EXIT_BUDGET;
     case FAULT_SHUTDOWN:
         return CPU_EXIT_SHUTDOWN;
     default:
-        break;
+        return fn(cpu);
     }
-    return run_loop(cpu);
+}
+
+static enum cpu_exit run_and_save(struct cpu *cpu, run_fn *fn)
+{
+    enum cpu_exit exit = run(cpu, fn);
+    cpu_save_fx(cpu);
+    return exit;
 }
 
 enum cpu_exit cpu_run(struct cpu *cpu)
 {
-    enum cpu_exit exit = run(cpu);
-    cpu_save_fx(cpu);
-    return exit;
+    return run_and_save(cpu, run_loop);
+}
+
+enum cpu_exit cpu_run_turn(struct cpu *cpu)
+{
+    return run_and_save(cpu, run_once);
+}
+
+enum cpu_exit cpu_step(struct cpu *cpu)
+{
+    return run_and_save(cpu, step_once);
 }
 
 enum cpu_exit cpu_run_for(struct cpu *cpu, uint64_t turns)

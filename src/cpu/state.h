@@ -216,11 +216,13 @@ enum interrupt_shadow {
 
 /* What stopped the guest for good, or made cpu_run() return. */
 enum cpu_exit {
-    CPU_EXIT_REQUEST,  /* CPU_REQUEST_EXIT was taken (and cleared) */
-    CPU_EXIT_HALT,     /* halted; a request will wake it */
-    CPU_EXIT_SHUTDOWN, /* triple fault */
-    CPU_EXIT_DEBUG,    /* for the debugger: see cpu/debug.h */
-    CPU_EXIT_BUDGET,   /* cpu_run_for() is over */
+    CPU_EXIT_REQUEST,    /* CPU_REQUEST_EXIT was taken (and cleared) */
+    CPU_EXIT_HALT,       /* halted; a request will wake it */
+    CPU_EXIT_SHUTDOWN,   /* triple fault */
+    CPU_EXIT_DEBUG,      /* for the debugger: see cpu/debug.h */
+    CPU_EXIT_BUDGET,     /* cpu_run_for(), cpu_run_turn() or cpu_step() is over */
+    CPU_EXIT_FAULT,      /* the turn or step ended in an exception, which has been delivered */
+    CPU_EXIT_DIFFERENCE, /* lockstep: the engines differ */
 };
 
 /* An exception on its way to delivery. */
@@ -322,6 +324,7 @@ struct cpu {
     struct trace *trace;
     struct debug *debug;       /* an attached debugger's wishes, or NULL */
     struct watch_set *watches; /* those among them that the MMU minds, or NULL */
+    struct store_log *stores;  /* of a lockstep run (mmu/store_log.h), or NULL */
 
     struct watch breakpoint[4]; /* DR0 to DR3 where they are armed for data or ports */
     uint8_t breakpoints_hit;    /* of those, as DR6 has them; not yet delivered */

@@ -134,6 +134,7 @@ void jit_block_dropped(struct cpu *cpu, struct block *block)
 
 static void select_part(struct jit *jit, unsigned generation)
 {
+    jit->entered = NULL;
     jit->used = jit->thunks_end + generation * jit->part_size;
     jit->end = jit->used + jit->part_size;
     jit->records_used = generation * JIT_RECORDS_PART;

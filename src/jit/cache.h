@@ -133,6 +133,7 @@ struct jit {
     uint32_t last_context;
     struct jit_selection selected; /* what struct cpu has */
     struct jit_selection before;   /* likely the next one */
+    struct translation *entered;   /* last, from C; or NULL */
     struct jit_link *left_by;      /* what the last run left by, to be linked; or NULL */
     uint32_t left_context;
     struct jit_plain_entry plain[JIT_PLAIN_ENTRIES];

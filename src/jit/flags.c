@@ -11,12 +11,16 @@ static uint32_t condition_flags(unsigned cond)
     return flags[cond >> 1 & 7];
 }
 
+static bool is_by_one(const struct dec_insn *insn)
+{
+    return insn->map == DEC_MAP_ONE && (insn->opcode == 0xd0 || insn->opcode == 0xd1);
+}
+
 /* Shifts and rotates by a count that is known and not zero change their flags for sure. */
 static bool has_sure_count(const struct dec_insn *insn)
 {
     unsigned mask = insn->operand_size == 8 ? 63 : 31;
-    bool one = insn->map == DEC_MAP_ONE && (insn->opcode == 0xd0 || insn->opcode == 0xd1);
-    return one || (insn->imm_size && insn->imm & mask);
+    return is_by_one(insn) || (insn->imm_size && insn->imm & mask);
 }
 
 static uint32_t flags_read(const struct dec_insn *insn)
@@ -47,8 +51,27 @@ uint32_t insn_flags_read(const struct dec_insn *insn)
     return insn->length && insn->operand_size ? flags_read(insn) : FLAGS_STATUS;
 }
 
-static uint32_t flags_written(const struct dec_insn *insn)
+uint32_t insn_flags_written(const struct dec_insn *insn)
 {
+    switch (insn->op) {
+    case DEC_OP_DIV:
+    case DEC_OP_IDIV:
+    case DEC_OP_MOV_CR:
+    case DEC_OP_MOV_DR:
+        return 0;
+    case DEC_OP_BT:
+    case DEC_OP_BTS:
+    case DEC_OP_BTR:
+    case DEC_OP_BTC:
+        return FLAG_CF;
+    case DEC_OP_ROL:
+    case DEC_OP_ROR:
+        if (!is_by_one(insn))
+            return FLAG_CF;
+        break;
+    default:
+        break;
+    }
     return dec_info(insn->op)->flags_written & FLAGS_STATUS;
 }
 
@@ -73,7 +96,7 @@ static uint32_t look(struct emitter *e, unsigned offset)
             break;
         at += insn.length;
         live |= flags_read(&insn) & unwritten;
-        unwritten &= ~flags_written(&insn);
+        unwritten &= ~insn_flags_written(&insn);
         if (dec_info(insn.op)->attributes & (DEC_ATTR_END | DEC_ATTR_BRANCH))
             break;
     }
@@ -123,7 +146,7 @@ void find_live_flags(struct emitter *e)
         const struct dec_insn *insn = &e->block->insn[i].insn;
         if (insn->op == DEC_OP_JCC && i + 1 < e->block->count)
             live |= live_at(e, target_of(&e->block->insn[i]));
-        live = (live & ~flags_written(insn)) | insn_flags_read(insn);
+        live = (live & ~insn_flags_written(insn)) | insn_flags_read(insn);
         e->live[i] = live;
     }
 }

@@ -32,6 +32,9 @@ enum jit_feature {
     JIT_GROUPS = 1 << 5,   /* one check for several memory accesses */
 };
 
+/* What lets translated code go on to other blocks: without it, a run is a block. */
+#define JIT_CHAINING (JIT_LINKS | JIT_LOOKUP)
+
 /* The bits of a comma-separated list. False with *bad at the first name that is unknown. */
 bool jit_parse_features(const char *list, uint32_t *features, const char **bad);
 const char *jit_feature_names(void);
@@ -58,6 +61,10 @@ struct jit_stats {
 };
 
 const struct jit_stats *jit_stats(const struct cpu *cpu);
+
+/* The host code that was entered last, for reports; returns its size. It stays until the CPU runs
+ * again. */
+size_t jit_last_code(const struct cpu *cpu, const uint8_t **code);
 
 /* With count_called: the operations that called handlers most, one a line. */
 void jit_print_called(const struct cpu *cpu, FILE *out);

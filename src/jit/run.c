@@ -167,6 +167,7 @@ static void run(struct cpu *cpu, struct block *block)
                        jit_has(jit, JIT_GLOBAL) &&
                            blocks_found_global(cpu, interp_blocks(cpu), cpu->rip));
     jit->stats.entries++;
+    jit->entered = translation;
     cpu->code_page = cpu->rip & PAGE_MASK;
     cpu->branch = 0;
     struct jit_left left = jit->thunks.enter(cpu, translation->entry + jit->to_exec);
@@ -243,6 +244,15 @@ bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *
 const struct jit_stats *jit_stats(const struct cpu *cpu)
 {
     return &cpu->jit->stats;
+}
+
+size_t jit_last_code(const struct cpu *cpu, const uint8_t **code)
+{
+    const struct jit *jit = cpu->jit;
+    if (!jit->entered)
+        return 0;
+    *code = jit->entered->polled + jit->to_exec;
+    return jit->entered->host_size;
 }
 
 struct called {

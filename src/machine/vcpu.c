@@ -20,12 +20,32 @@ static void wait_at_most(struct vcpu *vcpu, uint64_t ns)
     pthread_cond_timedwait(&vcpu->work, &vcpu->lock, &end);
 }
 
+static enum cpu_exit run(struct vcpu *vcpu)
+{
+    return vcpu->cosim ? cosim_run(vcpu->cosim) : cpu_run(vcpu->cpu);
+}
+
+static bool has_work(struct vcpu *vcpu)
+{
+    return vcpu->cosim ? cosim_has_work(vcpu->cosim) : cpu_has_work(vcpu->cpu);
+}
+
+static void set_request(struct vcpu *vcpu, enum cpu_request request, bool on)
+{
+    if (vcpu->cosim)
+        cosim_request(vcpu->cosim, request, on);
+    else if (on)
+        cpu_request(vcpu->cpu, request);
+    else
+        cpu_clear_request(vcpu->cpu, request);
+}
+
 static void wait_for_work(struct vcpu *vcpu)
 {
-    while (!cpu_has_work(vcpu->cpu)) {
+    while (!has_work(vcpu)) {
         uint64_t ns = vcpu->timers(vcpu->opaque, true);
         pthread_mutex_lock(&vcpu->lock);
-        if (!cpu_has_work(vcpu->cpu))
+        if (!has_work(vcpu))
             wait_at_most(vcpu, ns);
         pthread_mutex_unlock(&vcpu->lock);
     }
@@ -49,7 +69,7 @@ static void *vcpu_main(void *opaque)
     struct vcpu *vcpu = opaque;
     for (;;) {
         rest_while_held(vcpu);
-        enum cpu_exit exit = cpu_run(vcpu->cpu);
+        enum cpu_exit exit = run(vcpu);
         if (exit == CPU_EXIT_HALT)
             wait_for_work(vcpu);
         else if (!vcpu->stopped(vcpu->opaque, exit))
@@ -81,9 +101,10 @@ void vcpu_free(struct vcpu *vcpu)
     pthread_mutex_destroy(&vcpu->lock);
 }
 
-void vcpu_attach(struct vcpu *vcpu, struct cpu *cpu)
+void vcpu_attach(struct vcpu *vcpu, struct cpu *cpu, struct cosim *cosim)
 {
     vcpu->cpu = cpu;
+    vcpu->cosim = cosim;
 }
 
 bool vcpu_start(struct vcpu *vcpu, vcpu_stopped_fn *stopped, vcpu_timers_fn *timers, void *opaque,
@@ -108,7 +129,7 @@ void vcpu_hold(struct vcpu *vcpu)
 {
     pthread_mutex_lock(&vcpu->lock);
     vcpu->held = true;
-    cpu_request(vcpu->cpu, CPU_REQUEST_EXIT);
+    set_request(vcpu, CPU_REQUEST_EXIT, true);
     pthread_cond_signal(&vcpu->work);
     pthread_mutex_unlock(&vcpu->lock);
 }
@@ -134,11 +155,27 @@ void vcpu_request(struct vcpu *vcpu, enum cpu_request request, bool on)
     if (!vcpu->cpu)
         return;
     if (!on) {
-        cpu_clear_request(vcpu->cpu, request);
+        set_request(vcpu, request, false);
         return;
     }
     pthread_mutex_lock(&vcpu->lock);
-    cpu_request(vcpu->cpu, request);
+    set_request(vcpu, request, true);
     pthread_cond_signal(&vcpu->work);
     pthread_mutex_unlock(&vcpu->lock);
+}
+
+void vcpu_mask_a20(struct vcpu *vcpu, bool masked)
+{
+    if (vcpu->cosim)
+        cosim_mask_a20(vcpu->cosim, masked);
+    else if (vcpu->cpu)
+        cpu_mask_a20(vcpu->cpu, masked);
+}
+
+void vcpu_set_ignne(struct vcpu *vcpu, bool asserted)
+{
+    if (vcpu->cosim)
+        cosim_set_ignne(vcpu->cosim, asserted);
+    else if (vcpu->cpu)
+        cpu_set_ignne(vcpu->cpu, asserted);
 }

@@ -3,6 +3,7 @@
 #define DOPPEL_MACHINE_VCPU_H
 
 #include "base/error.h"
+#include "cosim/cosim.h"
 #include "cpu/cpu.h"
 
 #include <pthread.h>
@@ -18,7 +19,8 @@ typedef bool vcpu_stopped_fn(void *opaque, enum cpu_exit exit);
 typedef uint64_t vcpu_timers_fn(void *opaque, bool waiting);
 
 struct vcpu {
-    struct cpu *cpu; /* not owned */
+    struct cpu *cpu;     /* not owned */
+    struct cosim *cosim; /* what runs it in lockstep with another one, or NULL; likewise */
     vcpu_stopped_fn *stopped;
     vcpu_timers_fn *timers;
     void *opaque;
@@ -33,7 +35,7 @@ struct vcpu {
 void vcpu_init(struct vcpu *vcpu);
 void vcpu_free(struct vcpu *vcpu);
 /* Before this requests go nowhere. */
-void vcpu_attach(struct vcpu *vcpu, struct cpu *cpu);
+void vcpu_attach(struct vcpu *vcpu, struct cpu *cpu, struct cosim *cosim);
 
 bool vcpu_start(struct vcpu *vcpu, vcpu_stopped_fn *stopped, vcpu_timers_fn *timers, void *opaque,
                 struct error *error);
@@ -47,6 +49,10 @@ void vcpu_hold(struct vcpu *vcpu);
  * but the vCPU's, held and started, without the bus lock: the vCPU may wait for it. */
 void vcpu_wait_held(struct vcpu *vcpu);
 void vcpu_release(struct vcpu *vcpu);
+
+/* The pins A20M# and IGNNE#. */
+void vcpu_mask_a20(struct vcpu *vcpu, bool masked);
+void vcpu_set_ignne(struct vcpu *vcpu, bool asserted);
 
 /* Makes or clears a request and wakes the CPU if it is halted; any thread. */
 void vcpu_request(struct vcpu *vcpu, enum cpu_request request, bool on);

@@ -33,6 +33,7 @@ struct vm {
     struct memory_windows windows;
     struct loop *loop; /* not owned */
     struct chardev *serial, *debugcon;
+    struct cosim *cosim; /* VM_COSIM; it owns the CPU then */
     struct cpu *cpu;
     struct board *board;
     struct vcpu vcpu;
@@ -109,16 +110,14 @@ static void on_a20(void *opaque, unsigned input, bool open)
 {
     struct vm *vm = opaque;
     (void)input;
-    if (vm->cpu)
-        cpu_mask_a20(vm->cpu, !open);
+    vcpu_mask_a20(&vm->vcpu, !open);
 }
 
 static void on_ignne(void *opaque, unsigned input, bool asserted)
 {
     struct vm *vm = opaque;
     (void)input;
-    if (vm->cpu)
-        cpu_set_ignne(vm->cpu, asserted);
+    vcpu_set_ignne(&vm->vcpu, asserted);
 }
 
 static void on_quit(void *opaque)
@@ -136,6 +135,8 @@ static void on_bus_access(void *opaque, enum bus_space space, const char *name, 
                           uint64_t value, unsigned size, bool write)
 {
     struct vm *vm = opaque;
+    if (vm->cosim)
+        cosim_note_access(vm->cosim, space, address, value, size, write);
     TRACE(&vm->config.trace, space == BUS_PORT ? TRACE_PORT : TRACE_MMIO,
           "%s %#llx size %u %s %#llx (%s)", write ? "write" : "read", (unsigned long long)address,
           size, write ? "=" : "->", (unsigned long long)value, name ? name : "nothing there");
@@ -162,6 +163,8 @@ static bool load_guest(struct vm *vm, struct error *error)
         !boot_load(vm->phys, &boot, &entry, error))
         return false;
     boot_enter(vm->cpu, vm->phys, &entry);
+    if (vm->cosim)
+        cosim_copy(vm->cosim);
     return true;
 }
 
@@ -188,9 +191,9 @@ static void call_debugger(struct vm *vm)
 static bool on_vcpu_stopped(void *opaque, enum cpu_exit exit)
 {
     struct vm *vm = opaque;
-    if (exit == CPU_EXIT_SHUTDOWN) {
+    if (exit == CPU_EXIT_SHUTDOWN || exit == CPU_EXIT_DIFFERENCE) {
         bus_lock(vm->bus);
-        end_with(vm, VM_DIED, 0);
+        end_with(vm, exit == CPU_EXIT_SHUTDOWN ? VM_DIED : VM_DIFFERED, 0);
         bus_unlock(vm->bus);
     }
     bool goes_on = vm->action == ACTION_NONE || (vm->action == ACTION_RESET && restart(vm));
@@ -256,7 +259,9 @@ static bool create_host_side(struct vm *vm, struct error *error)
         !(vm->phys = phys_create(vm->bus)))
         return error_set(error, "no memory for the guest's devices");
     clock_on_earlier(vm->clock, on_earlier_deadline, vm);
-    if (vm->config.trace.mask & (TRACE_PORT | TRACE_MMIO))
+    if (vm->config.engine == VM_COSIM) /* a log of the numbers would be needed otherwise */
+        vm->model.features[DEC_FEATURE_RDRAND] = vm->model.features[DEC_FEATURE_RDSEED] = false;
+    if (vm->config.engine == VM_COSIM || vm->config.trace.mask & (TRACE_PORT | TRACE_MMIO))
         bus_set_watch(vm->bus, on_bus_access, vm);
     vm->serial = open_stream(vm, "--serial", vm->config.serial, error);
     if (!vm->serial)
@@ -291,8 +296,14 @@ static bool create_cpu(struct vm *vm, struct error *error)
         .ferr = board_ferr(vm->board),
         .trace = &vm->config.trace,
     };
+    if (vm->config.engine == VM_COSIM) {
+        vm->cosim = cosim_create(&config, &vm->config.jit_config, error);
+        vm->cpu = vm->cosim ? cosim_cpu(vm->cosim) : NULL;
+        return vm->cosim;
+    }
     vm->cpu = cpu_create(&config, error);
-    return vm->cpu && (!vm->config.jit || jit_attach(vm->cpu, &vm->config.jit_config, error));
+    return vm->cpu &&
+           (vm->config.engine != VM_JIT || jit_attach(vm->cpu, &vm->config.jit_config, error));
 }
 
 static bool create_board(struct vm *vm, struct error *error)
@@ -349,7 +360,7 @@ struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct e
     vcpu_init(&vm->vcpu);
     if (create_host_side(vm, error) && create_memory(vm, error) && create_board(vm, error) &&
         create_cpu(vm, error)) {
-        vcpu_attach(&vm->vcpu, vm->cpu);
+        vcpu_attach(&vm->vcpu, vm->cpu, vm->cosim);
         bus_lock(vm->bus);
         board_reset(vm->board);
         bus_unlock(vm->bus);
@@ -364,7 +375,9 @@ void vm_destroy(struct vm *vm)
 {
     if (vm->gdb)
         gdb_destroy(vm->gdb);
-    if (vm->cpu)
+    if (vm->cosim)
+        cosim_destroy(vm->cosim);
+    else if (vm->cpu)
         cpu_destroy(vm->cpu);
     if (vm->board)
         board_destroy(vm->board);
@@ -473,6 +486,11 @@ void vm_end(struct vm *vm)
 void vm_report_death(struct vm *vm, FILE *out)
 {
     report_death(vm->cpu, vm->config.kernel, out);
+}
+
+void vm_report_difference(struct vm *vm, FILE *out)
+{
+    cosim_report(vm->cosim, out);
 }
 
 void vm_print_stats(struct vm *vm, FILE *out, bool json)

@@ -9,6 +9,9 @@
 
 #include <stdio.h>
 
+/* What runs the guest's code: the interpreter, the translator, or both in lockstep. */
+enum vm_engine { VM_INTERP, VM_JIT, VM_COSIM };
+
 struct loop;
 struct vm;
 
@@ -22,7 +25,7 @@ struct vm_config {
     const char *debugcon;  /* chardev spec of the debug console, or NULL: no such port */
     uint16_t debugcon_port;
     bool debug_exit; /* port 0xf4 ends the guest with a status of its own; pc-testdev */
-    bool jit;        /* the translator runs the guest, not the interpreter */
+    enum vm_engine engine;
     struct jit_config jit_config;
     bool no_reboot;     /* a reset ends the guest */
     const char *gdb;    /* where the gdb stub listens (machine/gdb.h), or NULL: no stub */
@@ -35,6 +38,7 @@ enum vm_end {
     VM_RESET,      /* under no_reboot */
     VM_DIED,       /* triple fault */
     VM_DEBUG_EXIT, /* vm_result.status */
+    VM_DIFFERED,   /* the engines, under VM_COSIM */
     VM_ENDED,      /* by vm_end() */
 };
 
@@ -57,6 +61,9 @@ void vm_end(struct vm *vm);
 
 /* After vm_run(): where the guest died, for a person to read. */
 void vm_report_death(struct vm *vm, FILE *out);
+
+/* After vm_run(): in what the engines differ, likewise. */
+void vm_report_difference(struct vm *vm, FILE *out);
 
 /* After vm_run(): what --stats shows, as a table or as JSON. */
 void vm_print_stats(struct vm *vm, FILE *out, bool json);

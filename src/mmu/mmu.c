@@ -5,6 +5,7 @@
 #include "cpu/state.h"
 #include "mmu/bank.h"
 #include "mmu/phys.h"
+#include "mmu/store_log.h"
 #include "mmu/watch.h"
 
 /* Part of an access, within one page. */
@@ -25,7 +26,7 @@ static void translate_near_code(struct cpu *cpu, struct tlb_entry *entry, struct
     part->host = entry->host + offset;
     part->gpa = (entry->gpa & PAGE_MASK) | offset;
     part->code = phys_page_has_code(cpu->phys, part->gpa);
-    if (!part->code) {
+    if (!part->code && !cpu->stores) {
         entry->gpa &= ~(uint64_t)TLB_CODE;
         entry->write_tag = entry->read_tag;
     }
@@ -63,10 +64,11 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
     part->code = phys_region_has_code(region, walk.gpa);
     uint8_t *page = part->host - (part->va & ~PAGE_MASK);
     bool writable = walk.writable && !part->rom;
-    if (writable && part->code)
+    bool slow = part->code || cpu->stores;
+    if (writable && slow)
         walk.flags |= TLB_CODE;
     if (LIKELY(!cpu->watching || !watch_in_page(cpu, part->va)))
-        tlb_fill(bank, view, part->va, &walk, page, writable && !part->code);
+        tlb_fill(bank, view, part->va, &walk, page, writable && !slow);
     return MMU_OK;
 }
 
@@ -173,6 +175,8 @@ uint8_t *mmu_store_beside_code(struct cpu *cpu, enum tlb_view view, gva_t va, un
     if (!(entry->gpa & TLB_CODE) || offset > PAGE_SIZE - size ||
         !phys_is_beside_code(cpu->phys, (entry->gpa & PAGE_MASK) + offset, size))
         return NULL;
+    if (UNLIKELY(cpu->stores != NULL))
+        store_log_note(cpu->stores, entry->gpa);
     return entry->host + offset;
 }
 
@@ -195,6 +199,8 @@ static void write_part(struct cpu *cpu, const struct part *part, const uint8_t *
     if (part->code && !memcmp(part->host, in, part->size))
         return; /* code stays what it is */
     memcpy(part->host, in, part->size);
+    if (UNLIKELY(cpu->stores != NULL))
+        store_log_note(cpu->stores, part->gpa);
     if (part->code && phys_code_stored(cpu->phys, part->gpa, part->size)) {
         cpu->stats.code_writes++;
         cpu->leave = 1;

@@ -61,6 +61,14 @@ struct phys_window *phys_add_window(struct phys_map *map, gpa_t base, uint64_t s
 void phys_switch_window(struct phys_map *map, struct phys_window *window, unsigned shown,
                         unsigned shown_in_smm);
 
+/* A map of the same regions and windows with memory of its own; NULL with *error set where the host
+ * has none. phys_copy() makes its contents equal, and phys_follow() what its windows show. */
+struct phys_map *phys_clone(const struct phys_map *map, struct bus *bus, struct error *error);
+void phys_copy(struct phys_map *to, const struct phys_map *from);
+void phys_follow(struct phys_map *to, const struct phys_map *from);
+/* Compares all RAM and ROM of a map and its clone: *gpa is the first byte that differs. */
+bool phys_differ(const struct phys_map *a, const struct phys_map *b, gpa_t *gpa);
+
 /* The RAM or ROM region that holds gpa, or NULL. */
 struct phys_region *phys_find(struct phys_map *map, gpa_t gpa);
 

@@ -43,7 +43,8 @@ enum tlb_flag {
     TLB_GLOBAL = 1 << 0,
     TLB_LARGE = 1 << 1, /* a fragment of a 2 or 4 MiB page */
     TLB_HUGE = 1 << 2,  /* a fragment of a 1 GiB page */
-    TLB_CODE = 1 << 3,  /* only decoded code in the page stands against a write tag */
+    TLB_CODE = 1 << 3,  /* decoded code in the page, or a log of stores, is all that stands
+                           against a write tag */
 };
 
 /* The tag that no lookup in entry `index` matches. */

@@ -9,6 +9,7 @@
 #include "cpu/model.h"
 #include "cpu/state.h"
 #include "mmu/phys.h"
+#include "mmu/store_log.h"
 
 /* Paging-structure entries (SDM vol. 3, tables 4-5 to 4-20). */
 #define ENTRY_P BIT(0)
@@ -89,6 +90,8 @@ static __attribute__((noinline)) bool slot_update(struct cpu *cpu, struct slot *
         set = __atomic_compare_exchange_n((uint32_t *)slot->host, &old32, (uint32_t)slot->value,
                                           false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
     }
+    if (set && UNLIKELY(cpu->stores != NULL))
+        store_log_note(cpu->stores, slot->gpa);
     if (set && phys_code_written(cpu->phys, slot->gpa, slot->size))
         cpu->leave = 1;
     return set;

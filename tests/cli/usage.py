@@ -63,6 +63,7 @@ def check_command_lines():
     for option, value in [("--cpus", "2"), ("--cpus", ""), ("--engine", "magic"),
                           ("--display", "sdl"), ("--cpu", "pentium"), ("--cpu", "")]:
         run_refuses([option, value], option, value)
+    run_refuses(["--engine cosim", "--gdb"], "--engine", "cosim", "--gdb", "tcp:1")
     for spec in ["", "bogus", "stdio:", "none:x", "file", "file:", "unix", "unix:", "stdi"]:
         refuses([f"--serial {spec}: "], "run", "--kernel", ELF, "--serial", spec)
         run_refuses([f"--debugcon {spec}: "], "--debugcon", spec)

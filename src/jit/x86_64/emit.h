@@ -247,6 +247,10 @@ void emit_goto(struct emitter *e, int64_t offset);
 /* flags.c. The status flags that an instruction reads or may pass on although it writes them. */
 uint32_t insn_flags_read(const struct dec_insn *insn);
 
+/* Those that it gives a value of its own: of the undefined ones, some keep the value that they had,
+ * on the host and thus in the interpreter. */
+uint32_t insn_flags_written(const struct dec_insn *insn);
+
 /* Fills e->live from the block's code and, within its page, its successors'. */
 void find_live_flags(struct emitter *e);
 

@@ -22,21 +22,16 @@ void emit_load_status(struct assembler *a)
     asm_mov(a, HOST_RAX, HOST_T1);
 }
 
-static uint32_t flags_written(const struct dec_insn *insn)
-{
-    return dec_info(insn->op)->flags_written & FLAGS_STATUS;
-}
-
 void before_flags(struct emitter *e, const struct dec_insn *insn)
 {
-    uint32_t written = flags_written(insn);
+    uint32_t written = insn_flags_written(insn);
     if (insn_flags_read(insn) || (written && live_after(e) & ~written))
         need_host_flags(e);
 }
 
 void after_flags(struct emitter *e, const struct dec_insn *insn)
 {
-    if (!flags_written(insn))
+    if (!insn_flags_written(insn))
         return;
     e->in_host = true;
     e->in_status = false;
