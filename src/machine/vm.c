@@ -1,6 +1,7 @@
 #include "machine/vm.h"
 
 #include "backends/chardev.h"
+#include "backends/display/display.h"
 #include "bus/bus.h"
 #include "bus/clock.h"
 #include "cpu/cpu.h"
@@ -33,7 +34,8 @@ struct vm {
     struct memory_windows windows;
     struct loop *loop; /* not owned */
     struct chardev *serial, *debugcon;
-    struct cosim *cosim; /* VM_COSIM; it owns the CPU then */
+    struct display *display; /* or NULL: no screen */
+    struct cosim *cosim;     /* VM_COSIM; it owns the CPU then */
     struct cpu *cpu;
     struct board *board;
     struct vcpu vcpu;
@@ -385,6 +387,7 @@ void vm_destroy(struct vm *vm)
         chardev_destroy(vm->debugcon);
     if (vm->serial)
         chardev_destroy(vm->serial);
+    display_destroy(vm->display);
     if (vm->phys)
         phys_destroy(vm->phys);
     if (vm->clock)
@@ -481,6 +484,16 @@ void vm_end(struct vm *vm)
     end_with(vm, VM_ENDED, 0);
     bus_unlock(vm->bus);
     resume_guest(vm);
+}
+
+bool vm_screendump(struct vm *vm, const char *path, enum image_format format, struct error *error)
+{
+    if (!vm->display)
+        return error_set(error, "%s: the guest has no screen", path);
+    const struct surface *surface = display_look(vm->display, NULL);
+    bool written = screenshot_write(surface, path, format, error);
+    display_unlock(vm->display);
+    return written;
 }
 
 void vm_report_death(struct vm *vm, FILE *out)

@@ -2,6 +2,7 @@
 #ifndef DOPPEL_MACHINE_VM_H
 #define DOPPEL_MACHINE_VM_H
 
+#include "backends/display/screenshot.h"
 #include "base/error.h"
 #include "base/trace.h"
 #include "base/types.h"
@@ -58,6 +59,10 @@ bool vm_run(struct vm *vm, struct vm_result *result, struct error *error);
 /* Loop's thread. */
 void vm_press_power_button(struct vm *vm);
 void vm_end(struct vm *vm);
+
+/* Writes what the guest's screen shows, to path. False with *error set where it has none, or as
+ * screenshot_write(). Any thread, without the bus lock, while the vm lives. */
+bool vm_screendump(struct vm *vm, const char *path, enum image_format format, struct error *error);
 
 /* After vm_run(): where the guest died, for a person to read. */
 void vm_report_death(struct vm *vm, FILE *out);
