@@ -51,7 +51,8 @@ static void note_reset(struct pci_function *function)
     ((struct card *)function)->resets++;
 }
 
-static const struct pci_ops card_ops = {"card", note_write, note_reset};
+static const struct pci_ops card_ops = {
+    .name = "card", .config_written = note_write, .reset = note_reset};
 
 static bool memory_read(void *opaque, uint64_t address, void *data, uint64_t size)
 {

@@ -74,7 +74,8 @@ static void reset(struct pci_function *function)
     show_smram(host);
 }
 
-static const struct pci_ops i440fx_ops = {"i440FX", config_written, reset};
+static const struct pci_ops i440fx_ops = {
+    .name = "i440FX", .config_written = config_written, .reset = reset};
 
 void i440fx_shadow(struct i440fx *host)
 {

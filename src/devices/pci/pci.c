@@ -95,10 +95,19 @@ void pci_set_intx(struct pci_function *function, bool level)
 
 /* --- DMA */
 
+bool pci_is_master(const struct pci_function *function)
+{
+    return pci_get(function, PCI_COMMAND, 2) & PCI_COMMAND_MASTER && function->bus->config.dma.ops;
+}
+
+struct dma pci_dma(const struct pci_function *function)
+{
+    return function->bus->config.dma;
+}
+
 static const struct dma *master(const struct pci_function *function)
 {
-    bool allowed = pci_get(function, PCI_COMMAND, 2) & PCI_COMMAND_MASTER;
-    return allowed && function->bus->config.dma.ops ? &function->bus->config.dma : NULL;
+    return pci_is_master(function) ? &function->bus->config.dma : NULL;
 }
 
 bool pci_dma_read(struct pci_function *function, uint64_t address, void *data, uint64_t size)

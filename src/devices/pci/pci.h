@@ -27,6 +27,8 @@ struct pci_function;
 
 struct pci_ops {
     const char *name;
+    /* Before the guest reads [offset, offset + size) of the configuration space. May be NULL. */
+    void (*config_reading)(struct pci_function *function, unsigned offset, unsigned size);
     /* After the guest has written [offset, offset + size) of the configuration space. May be NULL.
      */
     void (*config_written)(struct pci_function *function, unsigned offset, unsigned size);
@@ -118,11 +120,14 @@ void pci_msix_notify(struct pci_function *function, unsigned vector);
 /* --- Guest memory: bus/dma.h; nothing happens (false, NULL) unless the command register lets the
  * function be bus master */
 
+bool pci_is_master(const struct pci_function *function);
 bool pci_dma_read(struct pci_function *function, uint64_t address, void *data, uint64_t size);
 bool pci_dma_write(struct pci_function *function, uint64_t address, const void *data,
                    uint64_t size);
 void *pci_dma_map(struct pci_function *function, uint64_t address, uint64_t *size);
 void pci_dma_written(struct pci_function *function, uint64_t address, uint64_t size);
+/* The memory itself, for who asks pci_is_master() before each use. The function is attached. */
+struct dma pci_dma(const struct pci_function *function);
 
 /* --- Configuration space; registers do not cross its end */
 

@@ -142,8 +142,12 @@ void pci_bus_reset(struct pci_bus *bus)
 
 uint32_t pci_bus_read(struct pci_bus *bus, uint8_t devfn, unsigned offset, unsigned size)
 {
-    const struct pci_function *function = bus->functions[devfn];
-    return function ? pci_get(function, offset, size) : (uint32_t)bytes_mask(size);
+    struct pci_function *function = bus->functions[devfn];
+    if (!function)
+        return (uint32_t)bytes_mask(size);
+    if (function->ops->config_reading)
+        function->ops->config_reading(function, offset, size);
+    return pci_get(function, offset, size);
 }
 
 void pci_bus_write(struct pci_bus *bus, uint8_t devfn, unsigned offset, uint32_t value,

@@ -46,7 +46,8 @@ static void reset(struct pci_function *function)
     update_irqs((struct piix3 *)function);
 }
 
-static const struct pci_ops piix3_ops = {"PIIX3 ISA bridge", config_written, reset};
+static const struct pci_ops piix3_ops = {
+    .name = "PIIX3 ISA bridge", .config_written = config_written, .reset = reset};
 
 struct piix3 *piix3_create(const struct piix3_config *config)
 {

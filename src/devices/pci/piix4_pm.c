@@ -67,7 +67,8 @@ static void reset(struct pci_function *function)
     update(pm);
 }
 
-static const struct pci_ops piix4_pm_ops = {"PIIX4 power management", config_written, reset};
+static const struct pci_ops piix4_pm_ops = {
+    .name = "PIIX4 power management", .config_written = config_written, .reset = reset};
 
 struct piix4_pm *piix4_pm_create(const struct piix4_pm_config *config)
 {

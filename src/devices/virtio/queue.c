@@ -187,6 +187,53 @@ bool virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain)
     return true;
 }
 
+unsigned virtqueue_part(const struct virtqueue_chain *chain, bool in, uint64_t offset,
+                        uint64_t size, struct iovec *part)
+{
+    unsigned count = 0;
+    for (const struct iovec *iov = chain->iov + (in ? chain->out_count : 0); size; iov++) {
+        if (offset >= iov->iov_len) {
+            offset -= iov->iov_len;
+            continue;
+        }
+        uint64_t here = iov->iov_len - offset < size ? iov->iov_len - offset : size;
+        part[count++] = (struct iovec){(uint8_t *)iov->iov_base + offset, here};
+        size -= here;
+        offset = 0;
+    }
+    return count;
+}
+
+/* Copies between a part of a chain and data, as far as the chain reaches. */
+static uint64_t copy(const struct virtqueue_chain *chain, bool in, uint64_t offset, uint8_t *data,
+                     uint64_t size)
+{
+    struct iovec part[VIRTQUEUE_CHAIN_MAX];
+    uint64_t there = in ? chain->in_size : chain->out_size;
+    uint64_t left = offset < there ? there - offset : 0;
+    size = size < left ? size : left;
+    unsigned count = virtqueue_part(chain, in, offset, size, part);
+    for (unsigned i = 0; i < count; data += part[i++].iov_len) {
+        if (in)
+            memcpy(part[i].iov_base, data, part[i].iov_len);
+        else
+            memcpy(data, part[i].iov_base, part[i].iov_len);
+    }
+    return size;
+}
+
+uint64_t virtqueue_read(const struct virtqueue_chain *chain, uint64_t offset, void *data,
+                        uint64_t size)
+{
+    return copy(chain, false, offset, data, size);
+}
+
+uint64_t virtqueue_write(const struct virtqueue_chain *chain, uint64_t offset, const void *data,
+                         uint64_t size)
+{
+    return copy(chain, true, offset, (uint8_t *)(uintptr_t)data, size);
+}
+
 /* ---- Used chains ---- */
 
 static void tell_written(const struct virtqueue *queue, const struct virtqueue_chain *chain,

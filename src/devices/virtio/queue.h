@@ -61,6 +61,17 @@ void virtqueue_push(struct virtqueue *queue, const struct virtqueue_chain *chain
 /* Whether the guest wants an interrupt for what was pushed since this was last asked. */
 bool virtqueue_must_interrupt(struct virtqueue *queue);
 
+/* Copies size bytes at an offset of what the device reads, or writes. Returns how many there were.
+ */
+uint64_t virtqueue_read(const struct virtqueue_chain *chain, uint64_t offset, void *data,
+                        uint64_t size);
+uint64_t virtqueue_write(const struct virtqueue_chain *chain, uint64_t offset, const void *data,
+                         uint64_t size);
+/* The pieces of [offset, offset + size) of what the device writes (in) or reads, as a list, which
+ * has room for VIRTQUEUE_CHAIN_MAX; returns how many there are. The range lies in the chain. */
+unsigned virtqueue_part(const struct virtqueue_chain *chain, bool in, uint64_t offset,
+                        uint64_t size, struct iovec *part);
+
 /* Tells the guest whether it needs to notify of new chains. After switching it on the device pops
  * once more: the guest may have been faster. */
 void virtqueue_want_notify(struct virtqueue *queue, bool want);
