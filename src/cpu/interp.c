@@ -36,6 +36,11 @@ static void memory_switched(void *opaque)
     cpu_request(opaque, CPU_REQUEST_MAP);
 }
 
+static void direct_taken(void *opaque)
+{
+    cpu_request(opaque, CPU_REQUEST_REARM);
+}
+
 bool interp_init(struct cpu *cpu)
 {
     cpu->interp = calloc(1, sizeof(*cpu->interp));
@@ -43,6 +48,7 @@ bool interp_init(struct cpu *cpu)
         return false;
     phys_set_code_listener(cpu->phys, code_written, cpu);
     phys_set_switch_listener(cpu->phys, memory_switched, cpu);
+    phys_set_rearm_listener(cpu->phys, direct_taken, cpu);
     return true;
 }
 
@@ -52,6 +58,7 @@ void interp_free(struct cpu *cpu)
         return;
     phys_set_code_listener(cpu->phys, NULL, NULL);
     phys_set_switch_listener(cpu->phys, NULL, NULL);
+    phys_set_rearm_listener(cpu->phys, NULL, NULL);
     blocks_free(&cpu->interp->blocks);
     free(cpu->interp);
     cpu->interp = NULL;
@@ -283,6 +290,10 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
     if (requests & CPU_REQUEST_MAP) {
         cpu_clear_request(cpu, CPU_REQUEST_MAP);
         mmu_flush_all(cpu);
+    }
+    if (requests & CPU_REQUEST_REARM) {
+        cpu_clear_request(cpu, CPU_REQUEST_REARM);
+        mmu_rearm_direct(cpu);
     }
     if (requests & CPU_REQUEST_A20) {
         cpu_clear_request(cpu, CPU_REQUEST_A20);

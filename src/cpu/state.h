@@ -199,12 +199,13 @@ enum cpu_request {
     CPU_REQUEST_INIT = 1 << 2,
     CPU_REQUEST_EXIT = 1 << 3, /* return from cpu_run() to the vCPU thread */
     CPU_REQUEST_SMI = 1 << 4,
-    CPU_REQUEST_CODE = 1 << 5,  /* decoded code was overwritten: drop it */
-    CPU_REQUEST_DEBUG = 1 << 6, /* a watchpoint was hit: return from cpu_run() */
-    CPU_REQUEST_COUNT = 1 << 7, /* cpu_run_for(): count the turns of the run loop */
-    CPU_REQUEST_TRAP = 1 << 8,  /* a breakpoint on data or ports was hit: #DB */
-    CPU_REQUEST_A20 = 1 << 9,   /* the A20M# pin has changed */
-    CPU_REQUEST_MAP = 1 << 10,  /* the memory map has changed: flush the TLB */
+    CPU_REQUEST_CODE = 1 << 5,   /* decoded code was overwritten: drop it */
+    CPU_REQUEST_DEBUG = 1 << 6,  /* a watchpoint was hit: return from cpu_run() */
+    CPU_REQUEST_COUNT = 1 << 7,  /* cpu_run_for(): count the turns of the run loop */
+    CPU_REQUEST_TRAP = 1 << 8,   /* a breakpoint on data or ports was hit: #DB */
+    CPU_REQUEST_A20 = 1 << 9,    /* the A20M# pin has changed */
+    CPU_REQUEST_MAP = 1 << 10,   /* the memory map has changed: flush the TLB */
+    CPU_REQUEST_REARM = 1 << 11, /* note stores to devices' memory anew: mmu_rearm_direct() */
 };
 
 /* What an instruction holds off until the next one has been executed. */

@@ -268,6 +268,7 @@ static bool create_chipset(struct board *board, struct error *error)
         &(struct chipset_config){
             .bus = board->config.bus,
             .phys = board->config.phys,
+            .direct = board->config.direct,
             .windows = board->config.windows,
             .apic_bus = board->apic_bus,
             .pm = board->pm,

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "bus/clock.h"
+#include "bus/direct_ram.h"
 #include "bus/intc.h"
 #include "bus/irq.h"
 
@@ -45,6 +46,7 @@ struct board_config {
     struct bus *bus;
     struct clock *clock;
     struct phys_map *phys;                /* has the RAM */
+    struct direct_memory direct;          /* of phys; or without ops, for a lockstep run */
     const struct memory_windows *windows; /* of it */
     uint64_t memory;                      /* bytes of RAM, for the CMOS */
     unsigned physical_bits;               /* of the CPU */

@@ -48,6 +48,7 @@ static bool create_functions(struct chipset *chipset)
     struct pci_bus_config pci = {
         .bus = config->bus,
         .dma = phys_dma(config->phys),
+        .direct = config->direct,
         .apic_bus = config->apic_bus,
     };
     for (unsigned i = 0; i < PCI_LINES; i++)

@@ -17,6 +17,7 @@ struct reset_control;
 struct chipset_config {
     struct bus *bus;
     struct phys_map *phys;
+    struct direct_memory direct; /* of phys, or without ops */
     const struct memory_windows *windows;
     struct apic_bus *apic_bus;
     struct acpi_pm *pm;

@@ -330,6 +330,8 @@ static bool create_board(struct vm *vm, struct error *error)
                    vm},
         .trace = &vm->config.trace,
     };
+    if (vm->config.engine != VM_COSIM) /* its second CPU has no devices to share memory with */
+        config.direct = phys_direct(vm->phys);
     vm->board = board_create(&config, error);
     return vm->board && firmware_describe(board_fw_cfg(vm->board), vm->config.memory, 1, error);
 }

@@ -65,8 +65,15 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
     uint8_t *page = part->host - (part->va & ~PAGE_MASK);
     bool writable = walk.writable && !part->rom;
     bool slow = part->code || cpu->stores;
-    if (writable && slow)
+    if (region->direct) {
+        walk.flags |= TLB_DIRECT;
+        if (access == MMU_WRITE)
+            phys_note_written(region, walk.gpa);
+        else
+            slow = true; /* the first store is to come by */
+    } else if (writable && slow) {
         walk.flags |= TLB_CODE;
+    }
     if (LIKELY(!cpu->watching || !watch_in_page(cpu, part->va)))
         tlb_fill(bank, view, part->va, &walk, page, writable && !slow);
     return MMU_OK;

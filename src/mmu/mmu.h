@@ -94,6 +94,11 @@ void mmu_invpcid(struct cpu *cpu, unsigned type, uint16_t pcid, gva_t va);
 /* Takes write access to a guest-physical page out of all entries: it holds decoded code now. */
 void mmu_protect_code_page(struct cpu *cpu, gpa_t page);
 
+/* After a device has taken what was written to its memory (bus/direct_ram.h): notes the pages that
+ * can still be written as written, and takes write access to them away, so that the next store to
+ * each is noted. */
+void mmu_rearm_direct(struct cpu *cpu);
+
 /* cpu->space_epoch is a number that changes whenever a translation that mmu_fetch() gave may have,
  * but for global ones: jump caches are tagged with it. It comes back with its bank.
  * cpu->global_epoch does the same for global translations, whatever the bank. All are different. */

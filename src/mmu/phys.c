@@ -1,44 +1,10 @@
-#include "mmu/phys.h"
+#include "mmu/phys_internal.h"
 
 #include "base/bits.h"
 #include "bus/bus.h"
 #include "host/memory.h"
 
 #include <stdlib.h>
-
-#define REGIONS_MAX 16
-#define WINDOWS_MAX 16
-
-enum { VIEW_NORMAL, VIEW_SMM, VIEWS };
-
-/* The handle of one view. */
-struct phys_map {
-    struct phys_memory *memory;
-    unsigned view;
-};
-
-struct phys_window {
-    struct phys_region ram;           /* shown or not, it is where code is tracked */
-    struct phys_region region[VIEWS]; /* what is seen now */
-    uint8_t *rom;                     /* all ones where there is none */
-    bool on_bus;                      /* while the RAM is hidden */
-    unsigned shown[VIEWS];            /* enum phys_shown */
-};
-
-/* A handful of regions, searched in the order they were added: the board adds RAM first. */
-struct phys_memory {
-    struct phys_map map[VIEWS];
-    struct bus *bus;
-    phys_code_written_fn *code_written;
-    void *opaque;
-    phys_switched_fn *switched;
-    void *switched_opaque;
-    unsigned count, windows;
-    gpa_t windows_limit; /* all windows lie below */
-    unsigned switches;   /* of windows, so far */
-    struct phys_region region[REGIONS_MAX];
-    struct phys_window window[WINDOWS_MAX];
-};
 
 static size_t marks_size(const struct phys_region *region)
 {
@@ -90,6 +56,7 @@ void phys_destroy(struct phys_map *map)
         free_region(&memory->region[i]);
     for (unsigned i = 0; i < memory->windows; i++)
         free_window(&memory->window[i]);
+    phys_free_places(memory);
     free(memory);
 }
 
@@ -138,8 +105,8 @@ static bool create_region(struct phys_region *region, enum phys_kind kind, gpa_t
                      (unsigned long long)(size >> 20));
 }
 
-static struct phys_region *add_region(struct phys_map *map, enum phys_kind kind, gpa_t base,
-                                      uint64_t size, struct error *error)
+struct phys_region *phys_add_region(struct phys_map *map, enum phys_kind kind, gpa_t base,
+                                    uint64_t size, struct error *error)
 {
     struct phys_memory *memory = map->memory;
     if (!check_region(memory, base, size, error))
@@ -158,7 +125,7 @@ static struct phys_region *add_region(struct phys_map *map, enum phys_kind kind,
 struct phys_region *phys_add_ram(struct phys_map *map, gpa_t base, uint64_t size,
                                  struct error *error)
 {
-    return add_region(map, PHYS_RAM, base, size, error);
+    return phys_add_region(map, PHYS_RAM, base, size, error);
 }
 
 struct phys_region *phys_add_rom(struct phys_map *map, gpa_t base, uint64_t size,
@@ -169,7 +136,7 @@ struct phys_region *phys_add_rom(struct phys_map *map, gpa_t base, uint64_t size
                   (unsigned long long)size, (unsigned long long)base);
         return NULL;
     }
-    struct phys_region *region = add_region(map, PHYS_ROM, base, size, error);
+    struct phys_region *region = phys_add_region(map, PHYS_ROM, base, size, error);
     if (region && contents_size)
         memcpy(region->host, contents, contents_size);
     return region;
@@ -238,89 +205,6 @@ void phys_switch_window(struct phys_map *map, struct phys_window *window, unsign
         memory->switched(memory->switched_opaque);
 }
 
-static bool clone_memory(struct phys_map *clone, const struct phys_memory *memory,
-                         struct error *error)
-{
-    for (unsigned i = 0; i < memory->count; i++) {
-        const struct phys_region *region = &memory->region[i];
-        if (!add_region(clone, region->kind, region->base, region->size, error))
-            return false;
-    }
-    for (unsigned i = 0; i < memory->windows; i++) {
-        const struct phys_window *window = &memory->window[i];
-        if (!phys_add_window(clone, window->ram.base, window->ram.size,
-                             window->on_bus ? NULL : window->rom, error))
-            return false;
-    }
-    return true;
-}
-
-struct phys_map *phys_clone(const struct phys_map *map, struct bus *bus, struct error *error)
-{
-    struct phys_map *clone = phys_create(bus);
-    if (!clone) {
-        error_format(error, "the host has no memory for a second map of the guest's");
-        return NULL;
-    }
-    if (clone_memory(clone, map->memory, error))
-        return clone;
-    phys_destroy(clone);
-    return NULL;
-}
-
-/* Memory that was never touched stays so. */
-static void copy_region(const struct phys_region *to, const struct phys_region *from)
-{
-    for (uint64_t at = 0; at < to->size; at += PAGE_SIZE) {
-        if (memcmp(to->host + at, from->host + at, PAGE_SIZE) != 0)
-            memcpy(to->host + at, from->host + at, PAGE_SIZE);
-    }
-}
-
-void phys_copy(struct phys_map *to, const struct phys_map *from)
-{
-    for (unsigned i = 0; i < to->memory->count; i++)
-        copy_region(&to->memory->region[i], &from->memory->region[i]);
-    for (unsigned i = 0; i < to->memory->windows; i++)
-        copy_region(&to->memory->window[i].ram, &from->memory->window[i].ram);
-    phys_follow(to, from);
-}
-
-void phys_follow(struct phys_map *to, const struct phys_map *from)
-{
-    if (LIKELY(to->memory->switches == from->memory->switches))
-        return;
-    for (unsigned i = 0; i < to->memory->windows; i++) {
-        const unsigned *shown = from->memory->window[i].shown;
-        phys_switch_window(to, &to->memory->window[i], shown[VIEW_NORMAL], shown[VIEW_SMM]);
-    }
-    to->memory->switches = from->memory->switches;
-}
-
-static bool differs(const struct phys_region *a, const struct phys_region *b, gpa_t *gpa)
-{
-    if (memcmp(a->host, b->host, a->size) == 0)
-        return false;
-    uint64_t at = 0;
-    while (a->host[at] == b->host[at])
-        at++;
-    *gpa = a->base + at;
-    return true;
-}
-
-bool phys_differ(const struct phys_map *a, const struct phys_map *b, gpa_t *gpa)
-{
-    for (unsigned i = 0; i < a->memory->count; i++) {
-        if (differs(&a->memory->region[i], &b->memory->region[i], gpa))
-            return true;
-    }
-    for (unsigned i = 0; i < a->memory->windows; i++) {
-        if (differs(&a->memory->window[i].ram, &b->memory->window[i].ram, gpa))
-            return true;
-    }
-    return false;
-}
-
 struct phys_region *phys_find(struct phys_map *map, gpa_t gpa)
 {
     struct phys_memory *memory = map->memory;
@@ -331,10 +215,10 @@ struct phys_region *phys_find(struct phys_map *map, gpa_t gpa)
     }
     for (unsigned i = 0; gpa < memory->windows_limit && i < memory->windows; i++) {
         struct phys_region *region = &memory->window[i].region[map->view];
-        if (gpa - region->base < region->size)
-            return region->kind == PHYS_ABSENT ? NULL : region;
+        if (gpa - region->base < region->size && region->kind != PHYS_ABSENT)
+            return region;
     }
-    return NULL;
+    return phys_find_place(memory, gpa);
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -376,6 +260,7 @@ bool phys_write(struct phys_map *map, gpa_t gpa, const void *data, uint64_t size
             if (!phys_region_has_code(region, gpa) || memcmp(out, in, chunk) != 0) {
                 memcpy(out, in, chunk);
                 phys_code_written(map, gpa, (unsigned)chunk);
+                phys_note_written(region, gpa);
             }
         } else if (region && region->sink) {
             memcpy(region->sink + (gpa - region->base), in, chunk);
@@ -504,4 +389,10 @@ void phys_set_switch_listener(struct phys_map *map, phys_switched_fn *fn, void *
 {
     map->memory->switched = fn;
     map->memory->switched_opaque = opaque;
+}
+
+void phys_set_rearm_listener(struct phys_map *map, phys_rearm_fn *fn, void *opaque)
+{
+    map->memory->rearm = fn;
+    map->memory->rearm_opaque = opaque;
 }

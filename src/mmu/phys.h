@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/types.h"
+#include "bus/direct_ram.h"
 #include "bus/dma.h"
 
 struct phys_map;
@@ -25,7 +26,8 @@ struct phys_region {
      * its bytes that do, exactly, for the vCPU's: see phys_set_code_bytes(). */
     uint64_t *code;
     const uint8_t **code_bytes;
-    uint8_t *sink; /* ROM: the RAM that takes what is written, or NULL */
+    uint8_t *sink;                   /* ROM: the RAM that takes what is written, or NULL */
+    const struct direct_ram *direct; /* RAM that is a device's, or NULL */
 };
 
 /* Called when bytes of decoded code have been overwritten, on the thread that wrote: the vCPU's, or
@@ -61,8 +63,9 @@ struct phys_window *phys_add_window(struct phys_map *map, gpa_t base, uint64_t s
 void phys_switch_window(struct phys_map *map, struct phys_window *window, unsigned shown,
                         unsigned shown_in_smm);
 
-/* A map of the same regions and windows with memory of its own; NULL with *error set where the host
- * has none. phys_copy() makes its contents equal, and phys_follow() what its windows show. */
+/* A map of the same regions and windows, but not of devices' memory, with memory of its own; NULL
+ * with *error set where the host has none. phys_copy() makes its contents equal, and phys_follow()
+ * what its windows show. */
 struct phys_map *phys_clone(const struct phys_map *map, struct bus *bus, struct error *error);
 void phys_copy(struct phys_map *to, const struct phys_map *from);
 void phys_follow(struct phys_map *to, const struct phys_map *from);
@@ -83,6 +86,17 @@ void *phys_ram_pointer(struct phys_map *map, gpa_t gpa, uint64_t size);
 
 /* The memory as devices reach it. */
 struct dma phys_dma(struct phys_map *map);
+
+/* How devices show memory of theirs. Code is tracked by guest-physical address: what is written
+ * through one place and executed through another can be stale. */
+struct direct_memory phys_direct(struct phys_map *map);
+
+/* Notes that the guest or DMA has written to the page of gpa, in the region. Any thread. */
+static inline void phys_note_written(const struct phys_region *region, gpa_t gpa)
+{
+    if (region->direct)
+        direct_ram_note(region->direct, gpa - region->base);
+}
 
 /* A device access by the vCPU, size 1 to 8 (split as the device needs by the bus). */
 uint64_t phys_mmio_read(struct phys_map *map, gpa_t gpa, unsigned size);
@@ -114,6 +128,11 @@ void phys_set_code_listener(struct phys_map *map, phys_code_written_fn *fn, void
 /* Called when a window has been switched: translations to host memory are stale. */
 typedef void phys_switched_fn(void *opaque);
 void phys_set_switch_listener(struct phys_map *map, phys_switched_fn *fn, void *opaque);
+
+/* Called when a device has taken what was written to its memory, on any thread: the vCPU is to note
+ * all stores to it anew (mmu_rearm_direct()). */
+typedef void phys_rearm_fn(void *opaque);
+void phys_set_rearm_listener(struct phys_map *map, phys_rearm_fn *fn, void *opaque);
 
 /* As phys_page_has_code(), for who has the region of gpa already. */
 static inline bool phys_region_has_code(const struct phys_region *region, gpa_t gpa)

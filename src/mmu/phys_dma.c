@@ -28,6 +28,9 @@ static void dma_written(void *map, uint64_t address, uint64_t size)
         if (chunk > size - done)
             chunk = size - done;
         phys_code_written(map, address + done, (unsigned)chunk);
+        const struct phys_region *region = phys_find(map, address + done);
+        if (region)
+            phys_note_written(region, address + done);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "base/bits.h"
 #include "cpu/state.h"
 #include "host/memory.h"
+#include "mmu/phys.h"
 
 #include <stdlib.h>
 
@@ -300,7 +301,10 @@ void mmu_invpcid(struct cpu *cpu, unsigned type, uint16_t pcid, gva_t va)
     }
 }
 
-void mmu_protect_code_page(struct cpu *cpu, gpa_t page)
+/* Takes the write tags of data entries for which take() says so. */
+typedef bool take_fn(struct cpu *cpu, struct tlb_entry *entry, gpa_t page);
+
+static void take_write_tags(struct cpu *cpu, take_fn *take, gpa_t page)
 {
     for (unsigned i = 0; i < TLB_BANKS * TLB_VIEWS; i++) {
         struct tlb_bank *bank = cpu->tlbs->bank[i / TLB_VIEWS];
@@ -310,11 +314,39 @@ void mmu_protect_code_page(struct cpu *cpu, gpa_t page)
         for (unsigned j = 0; j < table->logged; j++) {
             unsigned index = table->log[j];
             struct tlb_entry *entry = &table->entry[index];
-            if ((entry->gpa & PAGE_MASK) != (page & PAGE_MASK) ||
-                entry->write_tag == tlb_invalid_tag(index))
-                continue;
-            entry->write_tag = tlb_invalid_tag(index);
-            entry->gpa |= TLB_CODE;
+            if (entry->write_tag != tlb_invalid_tag(index) && take(cpu, entry, page))
+                entry->write_tag = tlb_invalid_tag(index);
         }
     }
+}
+
+static bool is_code_page(struct cpu *cpu, struct tlb_entry *entry, gpa_t page)
+{
+    (void)cpu;
+    if ((entry->gpa & PAGE_MASK) != page)
+        return false;
+    if (!(entry->gpa & TLB_DIRECT))
+        entry->gpa |= TLB_CODE;
+    return true;
+}
+
+void mmu_protect_code_page(struct cpu *cpu, gpa_t page)
+{
+    take_write_tags(cpu, is_code_page, page & PAGE_MASK);
+}
+
+static bool is_direct(struct cpu *cpu, struct tlb_entry *entry, gpa_t page)
+{
+    (void)page;
+    if (!(entry->gpa & TLB_DIRECT))
+        return false;
+    const struct phys_region *region = phys_find(cpu->phys, entry->gpa & PAGE_MASK);
+    if (region)
+        phys_note_written(region, entry->gpa & PAGE_MASK);
+    return true;
+}
+
+void mmu_rearm_direct(struct cpu *cpu)
+{
+    take_write_tags(cpu, is_direct, 0);
 }

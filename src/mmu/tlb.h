@@ -41,10 +41,11 @@ _Static_assert(sizeof(struct tlb_entry) == 32, "emitted code shifts the index by
 
 enum tlb_flag {
     TLB_GLOBAL = 1 << 0,
-    TLB_LARGE = 1 << 1, /* a fragment of a 2 or 4 MiB page */
-    TLB_HUGE = 1 << 2,  /* a fragment of a 1 GiB page */
-    TLB_CODE = 1 << 3,  /* decoded code in the page, or a log of stores, is all that stands
-                           against a write tag */
+    TLB_LARGE = 1 << 1,  /* a fragment of a 2 or 4 MiB page */
+    TLB_HUGE = 1 << 2,   /* a fragment of a 1 GiB page */
+    TLB_CODE = 1 << 3,   /* decoded code in the page, or a log of stores, is all that stands
+                            against a write tag */
+    TLB_DIRECT = 1 << 4, /* memory of a device's, which asks what was written */
 };
 
 /* The tag that no lookup in entry `index` matches. */

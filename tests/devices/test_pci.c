@@ -269,6 +269,61 @@ Test(pci, who_comes_second_waits_for_the_place)
     cr_expect_eq(read32(bus, 0xfe100000), 0xc0);
 }
 
+static struct {
+    const struct direct_ram *ram;
+    uint64_t base;
+    unsigned changes;
+} shown;
+
+static bool show(void *opaque, const struct direct_ram *ram, uint64_t base)
+{
+    (void)opaque;
+    shown.ram = ram;
+    shown.base = base;
+    return true;
+}
+
+static void hide(void *opaque, const struct direct_ram *ram)
+{
+    (void)opaque;
+    cr_expect_eq(shown.ram, ram);
+    shown.ram = NULL;
+}
+
+static void note_change(void *opaque)
+{
+    (void)opaque;
+    shown.changes++;
+}
+
+Test(pci, bars_of_ram_are_shown_where_they_are)
+{
+    static const struct direct_memory_ops direct = {show, hide, NULL};
+    static uint8_t bytes[0x2000], written[2];
+    static const struct direct_ram ram = {bytes, sizeof(bytes), written, note_change, NULL};
+    struct pci_function function;
+    struct pci_bus *own =
+        pci_bus_create(&(struct pci_bus_config){.bus = bus, .direct = {&direct, NULL}});
+    pci_init(&function, &card_ops, &(struct pci_identity){.vendor = 0x1234});
+    pci_add_ram_bar(&function, 0, &ram);
+    cr_assert(pci_bus_attach(own, &function, 2, 0));
+    pci_bus_write(own, pci_devfn(2, 0), BAR(0), UINT32_MAX, 4);
+    cr_expect_eq(pci_bus_read(own, pci_devfn(2, 0), BAR(0), 4), 0xffffe008);
+    pci_bus_write(own, pci_devfn(2, 0), BAR(0), 0xfd000000, 4);
+    cr_expect_null(shown.ram);
+    pci_bus_write(own, pci_devfn(2, 0), PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+    cr_expect(shown.ram == &ram && shown.base == 0xfd000000);
+    bus_write(bus, BUS_MMIO, 0xfd001008, 0x1122334455667788, 8); /* on the bus as well */
+    cr_expect_eq(bus_read(bus, BUS_MMIO, 0xfd00100a, 2), 0x5566);
+    cr_expect(!written[0] && written[1] && shown.changes == 1);
+    pci_bus_write(own, pci_devfn(2, 0), BAR(0), 0xfe000000, 4);
+    cr_expect(shown.ram == &ram && shown.base == 0xfe000000);
+    pci_bus_write(own, pci_devfn(2, 0), PCI_COMMAND, 0, 2);
+    cr_expect_null(shown.ram);
+    cr_expect_not(bus_is_mapped(bus, BUS_MMIO, 0xfe000000));
+    pci_bus_destroy(own);
+}
+
 Test(pci, pins_share_lines)
 {
     /* Slot 3's INTA# and slot 4's INTD# are lines 2 and (3 + 3) mod 4. */

@@ -53,6 +53,28 @@ void pci_add_bar(struct pci_function *function, unsigned bar, enum pci_bar_kind 
     function->bar[bar] = (struct pci_bar){.kind = kind, .size = size, .ops = ops, .device = device};
 }
 
+static uint64_t ram_read(void *device, uint64_t offset, unsigned size)
+{
+    const struct direct_ram *ram = device;
+    return load_le(ram->bytes + offset, size);
+}
+
+static void ram_write(void *device, uint64_t offset, uint64_t value, unsigned size)
+{
+    const struct direct_ram *ram = device;
+    store_le(ram->bytes + offset, value, size);
+    direct_ram_note(ram, offset);
+}
+
+static const struct bus_ops ram_ops = {"PCI RAM", ram_read, ram_write, 1, 8};
+
+void pci_add_ram_bar(struct pci_function *function, unsigned bar, const struct direct_ram *ram)
+{
+    pci_add_bar(function, bar, PCI_BAR_MEMORY, ram->size, &ram_ops, (void *)ram);
+    function->config[PCI_BASE_ADDRESS + 4 * bar] |= PCI_BASE_PREFETCHABLE;
+    function->bar[bar].ram = ram;
+}
+
 /* New ones come first in the list. */
 unsigned pci_add_capability(struct pci_function *function, enum pci_capability id, unsigned length)
 {

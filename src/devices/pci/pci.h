@@ -14,6 +14,7 @@
 
 #include "base/bits.h"
 #include "bus/bus.h"
+#include "bus/direct_ram.h"
 #include "bus/dma.h"
 #include "devices/pci/pci_regs.h"
 
@@ -56,7 +57,8 @@ struct pci_bar {
     uint64_t size;
     const struct bus_ops *ops;
     void *device;
-    uint64_t base; /* where it is mapped, if it is */
+    const struct direct_ram *ram; /* what the guest reaches there by itself, or NULL */
+    uint64_t base;                /* where it is mapped, if it is */
     bool mapped;
 };
 
@@ -94,6 +96,9 @@ void pci_free(struct pci_function *function);
  * ROM. The range answers while its space is enabled and nothing else is there. */
 void pci_add_bar(struct pci_function *function, unsigned bar, enum pci_bar_kind kind, uint64_t size,
                  const struct bus_ops *ops, void *device);
+/* A BAR of prefetchable memory that the guest reaches by itself, where the bus's config lets it.
+ * Not owned; its size is a power of two. */
+void pci_add_ram_bar(struct pci_function *function, unsigned bar, const struct direct_ram *ram);
 
 /* Makes room for a capability of `length` bytes and returns where it begins. Its third byte and
  * what follows are the caller's, in config[] and writable[]. */

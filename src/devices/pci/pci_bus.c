@@ -50,6 +50,24 @@ static bool bar_wanted(const struct pci_function *function, unsigned index, uint
     return *base && *base <= last - (bar->size - 1) && *base + bar->size - 1 != last;
 }
 
+static void map_bar(struct pci_bus *bus, struct pci_bar *bar)
+{
+    const struct direct_memory *direct = &bus->config.direct;
+    bar->mapped = bus_map(bus->config.bus, bar->kind == PCI_BAR_IO ? BUS_PORT : BUS_MMIO, bar->base,
+                          bar->size, bar->ops, bar->device, NULL);
+    if (bar->mapped && bar->ram && direct->ops)
+        direct->ops->show(direct->opaque, bar->ram, bar->base);
+}
+
+static void unmap_bar(struct pci_bus *bus, struct pci_bar *bar)
+{
+    const struct direct_memory *direct = &bus->config.direct;
+    if (bar->ram && direct->ops)
+        direct->ops->hide(direct->opaque, bar->ram);
+    bus_unmap(bus->config.bus, bar->kind == PCI_BAR_IO ? BUS_PORT : BUS_MMIO, bar->base);
+    bar->mapped = false;
+}
+
 static void unmap_moved(struct pci_bus *bus, struct pci_function *function)
 {
     for (unsigned i = 0; i < PCI_BARS; i++) {
@@ -57,8 +75,7 @@ static void unmap_moved(struct pci_bus *bus, struct pci_function *function)
         uint64_t base;
         if (!bar->mapped || (bar_wanted(function, i, &base) && base == bar->base))
             continue;
-        bus_unmap(bus->config.bus, bar->kind == PCI_BAR_IO ? BUS_PORT : BUS_MMIO, bar->base);
-        bar->mapped = false;
+        unmap_bar(bus, bar);
     }
 }
 
@@ -66,10 +83,8 @@ static void map_wanted(struct pci_bus *bus, struct pci_function *function)
 {
     for (unsigned i = 0; i < PCI_BARS; i++) {
         struct pci_bar *bar = &function->bar[i];
-        if (bar->mapped || !bar_wanted(function, i, &bar->base))
-            continue;
-        bar->mapped = bus_map(bus->config.bus, bar->kind == PCI_BAR_IO ? BUS_PORT : BUS_MMIO,
-                              bar->base, bar->size, bar->ops, bar->device, NULL);
+        if (!bar->mapped && bar_wanted(function, i, &bar->base))
+            map_bar(bus, bar);
     }
 }
 

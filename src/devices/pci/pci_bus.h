@@ -20,7 +20,8 @@ static inline uint8_t pci_devfn(unsigned slot, unsigned function)
 struct pci_bus_config {
     struct bus *bus;
     struct dma dma;
-    struct apic_bus *apic_bus; /* takes messages */
+    struct direct_memory direct; /* for BARs of RAM; without ops they are on the bus alone */
+    struct apic_bus *apic_bus;   /* takes messages */
     /* The interrupt lines of the board, to the ISA bridge's PIRQ# inputs. Pin p of slot s drives
      * line (p + s - 1) mod 4, with INTA# as 0. */
     struct irq_line line[PCI_LINES];
