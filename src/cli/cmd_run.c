@@ -30,7 +30,7 @@ static void on_signal(void *opaque, int fd, short events)
     if (read(fd, &info, sizeof(info)) != sizeof(info))
         return;
     if (run->asked) {
-        vm_end(run->vm);
+        vm_end(run->vm, VM_CAUSE_SIGNAL);
         return;
     }
     run->asked = true;

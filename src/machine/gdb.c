@@ -59,7 +59,9 @@ static void disconnect(struct gdb *gdb)
     gdb->client = -1;
     pause_machine(gdb);
     gdb_session_end(&gdb->session);
-    if (!gdb->waiting)
+    if (gdb->waiting)
+        gdb->config.machine.leave(gdb->config.machine.opaque);
+    else
         resume_machine(gdb);
     loop_watch(gdb->config.loop, gdb->listener.fd, POLLIN, on_client, gdb);
 }

@@ -13,10 +13,12 @@ struct loop;
 
 /* What the stub does to the machine around the CPU. */
 struct gdb_machine {
-    void (*pause)(void *opaque);  /* afterwards the vCPU is held and guest time stands still */
-    void (*resume)(void *opaque); /* likewise */
+    /* The debugger stops the guest: afterwards the vCPU is held and guest time stands still. */
+    void (*pause)(void *opaque);
+    void (*resume)(void *opaque); /* it lets the guest go, one that has not started too */
+    void (*leave)(void *opaque);  /* it goes without a word: its own stop is over */
     void (*end)(void *opaque);
-    void (*reset)(void *opaque); /* when it next runs */
+    void (*reset)(void *opaque);
     void *opaque;
 };
 

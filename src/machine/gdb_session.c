@@ -341,7 +341,7 @@ static enum gdb_action run_monitor(struct gdb_session *session, struct gdb_curso
 {
     static const char help[] = "help          this list\n"
                                "quit          ends the guest\n"
-                               "system_reset  restarts the guest when it next runs\n";
+                               "system_reset  restarts the guest\n";
     char command[32] = "";
     size_t length = gdb_left(cursor) / 2;
     if (length >= sizeof(command) || !gdb_take_hex(cursor, command, length))

@@ -14,7 +14,7 @@ enum gdb_action {
     GDB_STEP,
     GDB_DETACH, /* send the reply, let go of the guest */
     GDB_KILL,   /* end the guest; no answer */
-    GDB_RESET,  /* restart the guest when it next runs; send the reply */
+    GDB_RESET,  /* restart the guest; send the reply */
 };
 
 enum gdb_signal { GDB_SIGNAL_INT = 2, GDB_SIGNAL_TRAP = 5, GDB_SIGNAL_SEGV = 11 };

@@ -92,6 +92,7 @@ void vcpu_init(struct vcpu *vcpu)
     pthread_cond_init(&vcpu->work, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&vcpu->rest, NULL);
+    vcpu->resting = true;
 }
 
 void vcpu_free(struct vcpu *vcpu)
@@ -113,6 +114,7 @@ bool vcpu_start(struct vcpu *vcpu, vcpu_stopped_fn *stopped, vcpu_timers_fn *tim
     vcpu->stopped = stopped;
     vcpu->timers = timers;
     vcpu->opaque = opaque;
+    vcpu->resting = false;
     int status = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
     if (status != 0)
         return error_set(error, "the vCPU's thread cannot be started: %s", strerror(status));

@@ -29,7 +29,7 @@ struct vcpu {
     pthread_cond_t work;
     pthread_cond_t rest; /* resting has become true */
     bool held;           /* the CPU is not to run */
-    bool resting;        /* nor does it: the thread waits for release, or has ended */
+    bool resting;        /* nor does it: the thread waits for release, has ended or not begun */
 };
 
 void vcpu_init(struct vcpu *vcpu);
@@ -46,7 +46,7 @@ void vcpu_join(struct vcpu *vcpu);
  * the guest, which it does soon. Any thread. */
 void vcpu_hold(struct vcpu *vcpu);
 /* Waits until the CPU does not run, so that struct cpu can be touched until the release. Any thread
- * but the vCPU's, held and started, without the bus lock: the vCPU may wait for it. */
+ * but the vCPU's, held, without the bus lock: the vCPU may wait for it. */
 void vcpu_wait_held(struct vcpu *vcpu);
 void vcpu_release(struct vcpu *vcpu);
 

@@ -1,4 +1,4 @@
-#include "machine/vm.h"
+#include "machine/vm_internal.h"
 
 #include "backends/chardev.h"
 #include "backends/display/display.h"
@@ -21,38 +21,6 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-/* What the vCPU's thread does when it next leaves the guest. The first end that is asked for wins.
- */
-enum vm_action { ACTION_NONE, ACTION_RESET, ACTION_END };
-
-struct vm {
-    struct vm_config config;
-    struct cpu_model model;
-    struct bus *bus;
-    struct clock *clock;
-    struct phys_map *phys;
-    struct memory_windows windows;
-    struct loop *loop; /* not owned */
-    struct chardev *serial, *debugcon;
-    struct display *display; /* or NULL: no screen */
-    struct cosim *cosim;     /* VM_COSIM; it owns the CPU then */
-    struct cpu *cpu;
-    struct board *board;
-    struct vcpu vcpu;
-    uint64_t vcpu_wakes_at; /* the deadline that the halted vCPU waits for, or CLOCK_NEVER; guarded
-                               by the bus lock */
-    struct gdb *gdb;        /* or NULL */
-    bool paused;            /* loop's thread */
-    _Atomic bool at_debugger; /* CPU_EXIT_DEBUG has come, and the vCPU holds itself */
-
-    _Atomic int action;      /* enum vm_action; written with the bus lock held */
-    struct vm_result result; /* valid once action is ACTION_END */
-    _Atomic bool stopped;    /* the vCPU's thread has ended */
-    bool failed;             /* it could not restart the guest: failure */
-    struct error failure;
-    uint64_t host_start, host_end; /* CLOCK_MONOTONIC ns around vm_run() */
-};
-
 static uint64_t host_now(void)
 {
     struct timespec now;
@@ -60,38 +28,19 @@ static uint64_t host_now(void)
     return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 
-/* Asks the vCPU's thread to act; the bus lock is held. */
-static void ask(struct vm *vm, enum vm_action action)
-{
-    vm->action = (int)action;
-    vcpu_request(&vm->vcpu, CPU_REQUEST_EXIT, true);
-}
-
-static void end_with(struct vm *vm, enum vm_end end, unsigned status)
-{
-    if (vm->action == ACTION_END)
-        return;
-    vm->result = (struct vm_result){end, status};
-    ask(vm, ACTION_END);
-}
-
 static void on_power_off(void *opaque)
 {
-    end_with(opaque, VM_POWERED_OFF, 0);
+    vm_end_with(opaque, VM_POWERED_OFF, 0);
 }
 
 static void on_reset(void *opaque)
 {
-    struct vm *vm = opaque;
-    if (vm->config.no_reboot)
-        end_with(vm, VM_RESET, 0);
-    else if (vm->action == ACTION_NONE)
-        ask(vm, ACTION_RESET);
+    vm_ask_reset(opaque, VM_CAUSE_GUEST);
 }
 
 static void on_debug_exit(void *opaque, unsigned status)
 {
-    end_with(opaque, VM_DEBUG_EXIT, status);
+    vm_end_with(opaque, VM_DEBUG_EXIT, status);
 }
 
 static uint64_t on_tsc(void *opaque)
@@ -124,7 +73,7 @@ static void on_ignne(void *opaque, unsigned input, bool asserted)
 
 static void on_quit(void *opaque)
 {
-    vm_end(opaque);
+    vm_end(opaque, VM_CAUSE_TERMINAL);
 }
 
 static void on_earlier_deadline(void *opaque)
@@ -170,7 +119,7 @@ static bool load_guest(struct vm *vm, struct error *error)
     return true;
 }
 
-static bool restart(struct vm *vm)
+bool vm_restart(struct vm *vm)
 {
     bus_lock(vm->bus);
     vm->action = ACTION_NONE;
@@ -178,6 +127,8 @@ static bool restart(struct vm *vm)
     bus_unlock(vm->bus);
     cpu_reset(vm->cpu);
     vm->failed = !load_guest(vm, &vm->failure);
+    vm->resets |= 1u << vm->reset_cause;
+    loop_wake(vm->loop);
     return !vm->failed;
 }
 
@@ -195,10 +146,10 @@ static bool on_vcpu_stopped(void *opaque, enum cpu_exit exit)
     struct vm *vm = opaque;
     if (exit == CPU_EXIT_SHUTDOWN || exit == CPU_EXIT_DIFFERENCE) {
         bus_lock(vm->bus);
-        end_with(vm, exit == CPU_EXIT_SHUTDOWN ? VM_DIED : VM_DIFFERED, 0);
+        vm_end_with(vm, exit == CPU_EXIT_SHUTDOWN ? VM_DIED : VM_DIFFERED, 0);
         bus_unlock(vm->bus);
     }
-    bool goes_on = vm->action == ACTION_NONE || (vm->action == ACTION_RESET && restart(vm));
+    bool goes_on = vm->action == ACTION_NONE || (vm->action == ACTION_RESET && vm_restart(vm));
     if (goes_on && exit == CPU_EXIT_DEBUG)
         call_debugger(vm);
     if (!goes_on) {
@@ -206,41 +157,6 @@ static bool on_vcpu_stopped(void *opaque, enum cpu_exit exit)
         loop_wake(vm->loop);
     }
     return goes_on;
-}
-
-/* On the loop's thread. The vCPU may need the bus lock to leave the guest. */
-static void pause_guest(void *opaque)
-{
-    struct vm *vm = opaque;
-    if (!vm->paused) {
-        vcpu_hold(&vm->vcpu);
-        vcpu_wait_held(&vm->vcpu);
-        bus_lock(vm->bus);
-        clock_stop(vm->clock);
-        bus_unlock(vm->bus);
-    }
-    vm->paused = true;
-    vm->at_debugger = false;
-}
-
-static void resume_guest(void *opaque)
-{
-    struct vm *vm = opaque;
-    if (!vm->paused)
-        return;
-    bus_lock(vm->bus);
-    clock_start(vm->clock);
-    bus_unlock(vm->bus);
-    vm->paused = false;
-    vcpu_release(&vm->vcpu);
-}
-
-static void reset_guest(void *opaque)
-{
-    struct vm *vm = opaque;
-    bus_lock(vm->bus);
-    on_reset(vm);
-    bus_unlock(vm->bus);
 }
 
 static struct chardev *open_stream(struct vm *vm, const char *option, const char *spec,
@@ -343,7 +259,7 @@ static bool create_gdb(struct vm *vm, struct error *error)
         .start_stopped = vm->config.start_stopped,
         .loop = vm->loop,
         .cpu = vm->cpu,
-        .machine = {pause_guest, resume_guest, on_quit, reset_guest, vm},
+        .machine = vm_gdb_machine(vm),
     };
     if (!config.target)
         return true;
@@ -361,6 +277,7 @@ struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct e
     vm->config = *config;
     vm->loop = loop;
     vm->vcpu_wakes_at = CLOCK_NEVER;
+    vm->holds = config->start_stopped ? HOLD_START : 0;
     vcpu_init(&vm->vcpu);
     if (create_host_side(vm, error) && create_memory(vm, error) && create_board(vm, error) &&
         create_cpu(vm, error)) {
@@ -414,7 +331,7 @@ static uint64_t fire_timers(struct vm *vm)
 /* How long the loop may sleep: for ever, too, where the halted vCPU waits for the next timer. */
 static uint64_t run_timers(struct vm *vm)
 {
-    if (vm->paused)
+    if (vm->holds)
         return UINT64_MAX;
     bus_lock(vm->bus);
     uint64_t ns = fire_timers(vm);
@@ -442,50 +359,28 @@ static uint64_t on_vcpu_timers(void *opaque, bool waiting)
     return ns;
 }
 
-static void run_loop_once(struct vm *vm)
-{
-    loop_run_once(vm->loop, run_timers(vm));
-    if (!vm->at_debugger)
-        return;
-    pause_guest(vm);
-    gdb_guest_stopped(vm->gdb);
-}
-
 bool vm_run(struct vm *vm, struct vm_result *result, struct error *error)
 {
     /* Guest timers want better than the default slack of 50 us. */
     prctl(PR_SET_TIMERSLACK, 1ul);
     vm->host_start = host_now();
-    vm->paused = vm->config.start_stopped;
-    if (vm->paused)
+    if (vm->holds)
         vcpu_hold(&vm->vcpu);
     else
         clock_start(vm->clock);
     if (!vcpu_start(&vm->vcpu, on_vcpu_stopped, on_vcpu_timers, vm, error))
         return false;
-    while (!vm->stopped)
-        run_loop_once(vm);
+    while (!vm->stopped) {
+        loop_run_once(vm->loop, run_timers(vm));
+        vm_attend(vm);
+    }
     vcpu_join(&vm->vcpu);
     vm->host_end = host_now();
     *result = vm->result;
-    if (vm->gdb)
-        gdb_guest_ended(vm->gdb, result->end == VM_DIED, result->status);
+    vm_tell_end(vm);
     if (vm->failed)
         *error = vm->failure;
     return !vm->failed;
-}
-
-void vm_press_power_button(struct vm *vm)
-{
-    board_press_power_button(vm->board);
-}
-
-void vm_end(struct vm *vm)
-{
-    bus_lock(vm->bus);
-    end_with(vm, VM_ENDED, 0);
-    bus_unlock(vm->bus);
-    resume_guest(vm);
 }
 
 bool vm_screendump(struct vm *vm, const char *path, enum image_format format, struct error *error)
@@ -510,5 +405,6 @@ void vm_report_difference(struct vm *vm, FILE *out)
 
 void vm_print_stats(struct vm *vm, FILE *out, bool json)
 {
-    report_stats(vm->cpu, vm->host_end - vm->host_start, out, json);
+    uint64_t end = vm->host_end ? vm->host_end : host_now();
+    report_stats(vm->cpu, end - vm->host_start, out, json);
 }

@@ -13,7 +13,11 @@
 /* What runs the guest's code: the interpreter, the translator, or both in lockstep. */
 enum vm_engine { VM_INTERP, VM_JIT, VM_COSIM };
 
+struct board;
+struct bus;
+struct cpu;
 struct loop;
+struct phys_map;
 struct vm;
 
 /* Strings are the caller's and outlive the vm. */
@@ -30,7 +34,7 @@ struct vm_config {
     struct jit_config jit_config;
     bool no_reboot;     /* a reset ends the guest */
     const char *gdb;    /* where the gdb stub listens (machine/gdb.h), or NULL: no stub */
-    bool start_stopped; /* gdb lets the guest go */
+    bool start_stopped; /* until gdb or vm_continue() lets the guest go */
     struct trace trace;
 };
 
@@ -48,6 +52,32 @@ struct vm_result {
     unsigned status;
 };
 
+/* Who wants a reset or the end. */
+enum vm_cause { VM_CAUSE_GUEST, VM_CAUSE_CONTROL, VM_CAUSE_SIGNAL, VM_CAUSE_TERMINAL };
+
+enum vm_event {
+    VM_EVENT_STOP, /* the guest stands still; its cause is not told */
+    VM_EVENT_RESUME,
+    VM_EVENT_POWER_BUTTON,
+    VM_EVENT_RESET, /* has been done */
+    VM_EVENT_END,   /* from vm_run(), for the last time */
+};
+
+/* Is told what becomes of the guest; on the loop's thread, without the bus lock. result is given
+ * with VM_EVENT_END only. */
+struct vm_observer {
+    void (*event)(void *opaque, enum vm_event event, enum vm_cause cause,
+                  const struct vm_result *result); /* NULL: nobody */
+    void *opaque;
+};
+
+enum vm_status {
+    VM_RUNNING,
+    VM_NOT_STARTED, /* start_stopped, and not let go yet */
+    VM_PAUSED,
+    VM_AT_DEBUGGER, /* gdb has stopped it */
+};
+
 /* Builds the guest and loads its kernel. loop is the caller's and is run by vm_run(). NULL with
  * *error set on failure. */
 struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct error *error);
@@ -56,9 +86,31 @@ void vm_destroy(struct vm *vm);
 /* Runs the guest to its end; the calling thread becomes the loop's. */
 bool vm_run(struct vm *vm, struct vm_result *result, struct error *error);
 
-/* Loop's thread. */
+/* --- Control: the loop's thread, without the bus lock (machine/vm_control.c). */
+
+/* Stops the guest with its time, until vm_continue(). gdb's stops are apart: the guest runs while
+ * neither wants it stopped. Both do nothing where there is nothing to do. */
+void vm_stop(struct vm *vm);
+void vm_continue(struct vm *vm);
+enum vm_status vm_status(const struct vm *vm);
+
+/* Restarts the guest; at once where it is stopped, else soon. Ends it under no_reboot. */
+void vm_reset(struct vm *vm, enum vm_cause cause);
 void vm_press_power_button(struct vm *vm);
-void vm_end(struct vm *vm);
+void vm_end(struct vm *vm, enum vm_cause cause);
+
+/* One observer; it outlives the vm's running. */
+void vm_set_observer(struct vm *vm, const struct vm_observer *observer);
+
+/* Keeps the CPU from running until vm_release_cpu(), so that it and what is the vCPU thread's can
+ * be looked at; guest time goes on. Calls do not nest. */
+struct cpu *vm_hold_cpu(struct vm *vm);
+void vm_release_cpu(struct vm *vm);
+
+/* The guest's parts, for who looks at them; they live as long as the vm. */
+struct board *vm_board(struct vm *vm);
+struct bus *vm_bus(struct vm *vm);
+struct phys_map *vm_phys(struct vm *vm);
 
 /* Writes what the guest's screen shows, to path. False with *error set where it has none, or as
  * screenshot_write(). Any thread, without the bus lock, while the vm lives. */
@@ -70,7 +122,7 @@ void vm_report_death(struct vm *vm, FILE *out);
 /* After vm_run(): in what the engines differ, likewise. */
 void vm_report_difference(struct vm *vm, FILE *out);
 
-/* After vm_run(): what --stats shows, as a table or as JSON. */
+/* What --stats shows, as a table or as JSON: after vm_run(), or while the CPU is held. */
 void vm_print_stats(struct vm *vm, FILE *out, bool json);
 
 #endif
