@@ -411,7 +411,7 @@ struct block *blocks_find_slow(struct cpu *cpu, struct blocks *blocks, gva_t va)
     }
     if (block == blocks->loose)
         return block;
-    bool global = flags & TLB_GLOBAL && block->second == BLOCK_ONE_PAGE;
+    bool global = flags & TLB_GLOBAL && block_is_whole(block);
     *blocks_jump_entry(blocks, va) = (struct jump_entry){
         va, global ? cpu->global_epoch : cpu->space_epoch, blocks_mode(cpu), block};
     return block;

@@ -133,6 +133,14 @@ static inline struct block *blocks_top(struct blocks *blocks)
 }
 void blocks_keep(struct cpu *cpu, struct blocks *blocks, struct block *block);
 
+/* Whether all of its code is mapped wherever its first byte is. */
+static inline bool block_is_whole(const struct block *block)
+{
+    return block->second == BLOCK_ONE_PAGE ||
+           (block->mode & BLOCK_LARGE && block->second == (block->gpa & PAGE_MASK) + PAGE_SIZE &&
+            (block->second ^ block->gpa) < BLOCK_LARGE_SIZE);
+}
+
 static inline uint32_t blocks_mode(const struct cpu *cpu)
 {
     return cpu->mode & ~(uint32_t)MODE_STEP;

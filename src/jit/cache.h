@@ -8,14 +8,16 @@
 
 struct assembler;
 
-/* A jump from the end of one translation to the start of another one in the same page and mode.
- * Until it is linked, and when its target goes, it leads to its own way out. */
+/* A jump from the end of one translation to the start of another one in the same mode, and in the
+ * same page or at least the same large page. Until it is linked, and when its target goes, it leads
+ * to its own way out. */
 struct jit_link {
     uint8_t *site; /* the rel32, in the writable view */
     uint8_t *unlinked;
     struct jit_link *next, **previous; /* into the same target; previous NULL: not linked */
     struct jit_link *older;            /* made before it in this generation */
-    uint16_t offset;                   /* the target's, in the page */
+    gpa_t gpa;                         /* of the target block */
+    uint32_t mode;                     /* likewise, as in struct block */
     bool backward;                     /* requests must be polled on the way */
 };
 
@@ -135,7 +137,6 @@ struct jit {
     struct jit_selection before;   /* likely the next one */
     struct translation *entered;   /* last, from C; or NULL */
     struct jit_link *left_by;      /* what the last run left by, to be linked; or NULL */
-    uint32_t left_context;
     struct jit_plain_entry plain[JIT_PLAIN_ENTRIES];
     uint32_t plain_age; /* changes when a plain translation goes */
     uint8_t *records;   /* translations and links; go with the code */

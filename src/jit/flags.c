@@ -81,7 +81,7 @@ uint32_t insn_flags_written(const struct dec_insn *insn)
  * block. */
 static uint32_t look(struct emitter *e, unsigned offset)
 {
-    gpa_t gpa = (e->block->gpa & PAGE_MASK) + offset;
+    gpa_t gpa = near_gpa(e, offset);
     const struct phys_region *region = phys_find(e->cpu->phys, gpa);
     if (!region || !blocks_has_room(interp_blocks(e->cpu)))
         return FLAGS_STATUS;
@@ -107,8 +107,8 @@ static uint32_t look(struct emitter *e, unsigned offset)
 
 uint32_t live_at(struct emitter *e, int64_t offset)
 {
-    if (offset < 0 || offset >= PAGE_SIZE || e->block->second != BLOCK_ONE_PAGE ||
-        !jit_has(e->jit, JIT_LIVENESS))
+    bool in_page = offset >= 0 && offset < PAGE_SIZE; /* what a block watches lies there */
+    if (!in_page || !is_near(e, offset) || !jit_has(e->jit, JIT_LIVENESS))
         return FLAGS_STATUS;
     for (unsigned i = 0; i < e->target_count; i++) {
         if (e->target[i].offset == offset)

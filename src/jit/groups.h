@@ -18,9 +18,7 @@ struct access {
     uint16_t next;  /* the next one of the group; GROUP_NONE: it is the last */
     int32_t offset; /* from where the group's base was when it began */
     uint16_t size;
-    bool write;      /* some access writes */
-    bool may_bounce; /* nothing is stored from its first access to its last */
-    uint16_t stores; /* before its first access */
+    bool write;
 };
 
 struct group {
@@ -31,7 +29,6 @@ struct group {
     bool write;         /* some access writes */
     bool may_bounce;    /* nothing is stored from its first access to its last */
     uint16_t stores;    /* before its first access */
-                        /* some access writes */
     uint8_t exits;      /* conditional jumps before the first access */
     int32_t start, end; /* the span of offsets */
     uint16_t last;      /* access */

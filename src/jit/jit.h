@@ -30,6 +30,7 @@ enum jit_feature {
     JIT_LOOKUP = 1 << 3,   /* finding blocks by address without leaving translated code */
     JIT_GLOBAL = 1 << 4,   /* what is found through global translations stays so in all spaces */
     JIT_GROUPS = 1 << 5,   /* one check for several memory accesses */
+    JIT_LARGE = 1 << 6,    /* links between the pages of a large page */
 };
 
 /* What lets translated code go on to other blocks: without it, a run is a block. */

@@ -17,8 +17,8 @@
 #define LEAF7_EBX_BMI2 BIT(8)
 #define HWCAP2_FSGSBASE BIT(1)
 
-static const char *const feature_names[] = {"native", "links",  "liveness",
-                                            "lookup", "global", "groups"};
+static const char *const feature_names[] = {"native", "links",  "liveness", "lookup",
+                                            "global", "groups", "large"};
 
 bool jit_parse_features(const char *list, uint32_t *features, const char **bad)
 {
@@ -41,7 +41,7 @@ bool jit_parse_features(const char *list, uint32_t *features, const char **bad)
 
 const char *jit_feature_names(void)
 {
-    return "native, links, liveness, lookup, global, groups";
+    return "native, links, liveness, lookup, global, groups, large";
 }
 
 static void set_gs(struct cpu *cpu)
@@ -86,15 +86,15 @@ static bool is_canonical_rip(uint64_t rip)
     return (uint64_t)((int64_t)(rip << 16) >> 16) == rip;
 }
 
-/* Links the jump that the last run left by, if this is where it leads and nothing came between. */
-static void take_link(struct cpu *cpu, struct translation *target)
+/* Links the jump that the last run left by, if this is where it leads. */
+static void take_link(struct cpu *cpu, const struct block *block)
 {
     struct jit *jit = cpu->jit;
     struct jit_link *link = jit->left_by;
     jit->left_by = NULL;
-    if (link && cpu->rip == cpu->code_page + link->offset && cpu->context == jit->left_context &&
+    if (link && link->gpa == block->gpa && link->mode == block->mode && block_is_whole(block) &&
         jit_has(jit, JIT_LINKS)) {
-        jit_link(link, target);
+        jit_link(link, jit_translation(block));
         jit->stats.links++;
     }
 }
@@ -161,8 +161,8 @@ static void run(struct cpu *cpu, struct block *block)
         return;
     }
     jit_select_context(cpu);
-    take_link(cpu, translation);
-    if (jit_has(jit, JIT_LOOKUP) && block->second == BLOCK_ONE_PAGE)
+    take_link(cpu, block);
+    if (jit_has(jit, JIT_LOOKUP))
         jit_enter_jump(cpu, cpu->rip, translation,
                        jit_has(jit, JIT_GLOBAL) &&
                            blocks_found_global(cpu, interp_blocks(cpu), cpu->rip));
@@ -173,9 +173,8 @@ static void run(struct cpu *cpu, struct block *block)
     struct jit_left left = jit->thunks.enter(cpu, translation->entry + jit->to_exec);
     count_exit(cpu, (enum jit_exit)left.exit);
     if (left.exit == JIT_EXIT_LINK) {
-        cpu->rip = cpu->code_page + left.link->offset;
+        cpu->rip = cpu->code_page + (left.link->gpa & ~PAGE_MASK);
         jit->left_by = left.link;
-        jit->left_context = cpu->context;
     } else if (cpu->branch && !is_canonical_rip(cpu->rip)) {
         retry_branch(cpu);
     }

@@ -30,6 +30,13 @@ void guest_map_large(struct guest *guest, gva_t va, gpa_t gpa, uint64_t flags)
     *find_entry(guest, va, 21) = gpa | P | U | PS | flags;
 }
 
+void guest_split_large(struct guest *guest, gva_t va, gpa_t gpa, uint64_t flags)
+{
+    guest_map(guest, va, gpa, flags); /* puts the table in */
+    for (unsigned i = 1; i < 512; i++)
+        guest_map(guest, va + i * PAGE_SIZE, gpa + i * PAGE_SIZE, flags);
+}
+
 void guest_create(struct guest *guest, const struct jit_config *config)
 {
     struct error error = {""};

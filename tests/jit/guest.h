@@ -43,6 +43,9 @@ enum { GUEST_WRITABLE = 2, GUEST_GLOBAL = 0x100 };
 void guest_map(struct guest *guest, gva_t va, gpa_t gpa, uint64_t flags);
 void guest_map_large(struct guest *guest, gva_t va, gpa_t gpa, uint64_t flags);
 
+/* Maps the same memory by a table of 4 KiB pages, which others may then be put in. */
+void guest_split_large(struct guest *guest, gva_t va, gpa_t gpa, uint64_t flags);
+
 /* From CPL 0 with no way to take an exception, so that one shuts the guest down, as it stands. */
 void guest_start(struct guest *guest, uint64_t rip);
 

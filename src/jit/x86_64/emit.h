@@ -45,11 +45,11 @@ struct pointer {
 
 #define POINTERS 2
 
-/* A conditional jump in the block's middle. The guest's flags are in the host's where it leaves. */
+/* A conditional jump in the block's middle or at its end, and where the guest's flags are then. */
 struct side_exit {
     uint8_t *from; /* the jump's rel32 */
     const struct interp_insn *in;
-    bool in_status; /* and in cpu->status */
+    bool in_host, in_status;
 };
 
 /* Live flags at a branch's target, once looked up. */
@@ -227,6 +227,11 @@ void emit_x87_pointers(struct emitter *e, const struct x87_pointers *pointers);
 unsigned emit_stack_size(const struct emitter *e, const struct dec_insn *insn);
 void emit_adjust_stack(struct emitter *e, unsigned size, int bytes);
 
+/* Whether what lies `offset` bytes from the start of the block's page is mapped wherever the block
+ * is: it is in the same page, or in the same large page. And where it is then. */
+bool is_near(const struct emitter *e, int64_t offset);
+gpa_t near_gpa(const struct emitter *e, int64_t offset);
+
 /* Emits the block's last instruction, if it is a branch, with all that leaves the block. */
 bool emit_branch(struct emitter *e, const struct interp_insn *in);
 
@@ -254,7 +259,8 @@ uint32_t insn_flags_written(const struct dec_insn *insn);
 /* Fills e->live from the block's code and, within its page, its successors'. */
 void find_live_flags(struct emitter *e);
 
-/* Status flags that may be read at `offset` of the block's page before they are written. */
+/* Status flags that may be read `offset` bytes from the start of the block's page before they are
+ * written. */
 uint32_t live_at(struct emitter *e, int64_t offset);
 
 #endif
