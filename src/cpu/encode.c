@@ -78,12 +78,13 @@ static bool try_fields(const struct dec_insn *insn, const struct fields *f, stru
 
 /* The register numbers in x87 opcodes stay. In the others ModRM.reg may be part of the opcode,
  * VEX.vvvv may have to be unused, and outside 64-bit mode W is ignored by some, for which it must
- * be clear here: each is found out by trying. */
+ * be clear here, where it may have a meaning: each is found out by trying. */
 bool encode_for_host(const struct dec_insn *insn, struct encoded *out)
 {
     bool x87 = dec_info(insn->op)->op_class == DEC_CLASS_X87;
     bool vex = insn->prefixes & DEC_PREFIX_VEX;
     bool memory = insn->has_modrm && insn->modrm < 0xc0;
+    bool clear_first = insn->mode != DEC_MODE_64;
     if (memory && insn->mem.vsib)
         return false;
 
@@ -96,7 +97,7 @@ bool encode_for_host(const struct dec_insn *insn, struct encoded *out)
             .rm = x87 ? insn->modrm & 7 : ENCODE_RM,
             .vvvv = no_vvvv ? 0 : ENCODE_VVVV,
             .memory = memory,
-            .w = (insn->rex & DEC_REX_W) && !(attempt & 4),
+            .w = (insn->rex & DEC_REX_W) && !!(attempt & 4) == clear_first,
         };
         if (memory)
             f.rm = ENCODE_BASE;

@@ -300,6 +300,23 @@ Test(vector, a_gather_that_faults_can_go_on)
     vector_guest_destroy(guest);
 }
 
+/* Outside 64-bit mode W does not make lengths wider: -1 is one element, not very many. */
+Test(vector, lengths_of_strings_in_32_bit_code)
+{
+    static const uint8_t vpcmpestrm[] = {0xc4, 0xe3, 0xf9, 0x60, 0xc1, 0x08}; /* xmm0, xmm1 */
+    struct vector_guest *guest = vector_guest_create(SEED + 12);
+    struct cpu *cpu = guest->cpu;
+    guest->model.features[DEC_FEATURE_AVX] = true;
+    randomise(guest, 0, false);
+    enter_32_bit_mode(guest, 0x0fff);
+    cpu->vec[0] = (union vec){.u8 = "abcd"};
+    cpu->vec[1] = (union vec){.u8 = "axyz"};
+    cpu->gpr[REG_RAX] = cpu->gpr[REG_RDX] = UINT32_MAX;
+    cr_expect_eq(run(guest, vpcmpestrm, sizeof(vpcmpestrm)), -1);
+    cr_expect_eq(cpu->vec[0].u64[0], 0xffff, "%lx", cpu->vec[0].u64[0]); /* the rest is no part */
+    vector_guest_destroy(guest);
+}
+
 /* Outside 64-bit mode there are eight registers, and W does not widen. */
 Test(vector, code_of_32_bits)
 {
