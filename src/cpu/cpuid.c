@@ -21,8 +21,8 @@ static const uint32_t system_features[CPUID_WORDS] = {
     [CPUID_1_ECX] = BIT(17) | BIT(21) | BIT(24) | BIT(31),
     /* VME DE PSE TSC MSR PAE MCE, MTRR PGE MCA, PAT PSE36, self-snoop */
     [CPUID_1_EDX] = 0x7e | BIT(7) | BIT(12) | BIT(13) | BIT(14) | BIT(16) | BIT(17) | BIT(27),
-    /* TSC_ADJUST, SMEP, fast REP MOVSB and STOSB */
-    [CPUID_7_EBX] = BIT(1) | BIT(7) | BIT(9),
+    /* TSC_ADJUST, FDP on exceptions only, SMEP, fast REP MOVSB and STOSB, no FCS and FDS */
+    [CPUID_7_EBX] = BIT(1) | BIT(6) | BIT(7) | BIT(9) | BIT(13),
     [CPUID_7_ECX] = BIT(2),  /* UMIP */
     [CPUID_D1_EAX] = BIT(2), /* XGETBV of what is in use */
     /* fast short REP MOVSB; SPEC_CTRL, STIBP, L1D_FLUSH, ARCH_CAPABILITIES, SSBD */

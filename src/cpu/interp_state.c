@@ -110,7 +110,7 @@ static void get_x87(const struct area *area)
     fpu_summarise(fx);
     fx->ftw = p[4];
     fx->fop = load_le(p + 6, 2) & FOP_MASK;
-    fx->fip = load_le(p + 8, area->wide ? 8 : 4);
+    fx->fip = (uint64_t)sign_extend(load_le(p + 8, area->wide ? 6 : 4), area->wide ? 6 : 8);
     fx->fdp = load_le(p + 16, area->wide ? 8 : 4);
     for (unsigned i = 0; i < 8; i++) {
         memset(fx->st[i], 0, 16);

@@ -9,14 +9,16 @@
 /* --- Instructions that the host runs. */
 
 /* Runs the stub and makes the pointers the guest's own: what the host left there is its own code.
- * Where CR0.NE is clear and an exception is pending, it stays so, out of the host's sight. */
+ * FOP, and FDP by the caller, change with unmasked exceptions alone (SDM vol. 1, 8.1.9, and
+ * CPUID.7.EBX bit 6). Where CR0.NE is clear and an exception is pending, it stays so, out of the
+ * host's sight. */
 static void execute(struct cpu *cpu, const struct interp_insn *in, void *buffer)
 {
     struct fx_image *fx = &cpu->fx;
     const struct dec_info *info = dec_info(in->insn.op);
     stub_fn *fn = (stub_fn *)(uintptr_t)in->code;
     uint64_t fdp = fx->fdp;
-    uint16_t pending = 0;
+    uint16_t fop = fx->fop, pending = 0;
     if (UNLIKELY(fpu_pending(fx))) {
         pending = fx->fsw & FSW_EXCEPTIONS;
         fx->fsw &= (uint16_t) ~(FSW_EXCEPTIONS | FSW_ES | FSW_B);
@@ -26,11 +28,17 @@ static void execute(struct cpu *cpu, const struct interp_insn *in, void *buffer)
 
     fx->fsw |= pending;
     fpu_summarise(fx);
-    fx->fop = (uint16_t)((in->insn.opcode & 7) << 8 | in->insn.modrm);
+    fx->fop = fpu_pending(fx) ? (uint16_t)((in->insn.opcode & 7) << 8 | in->insn.modrm) : fop;
     fx->fip = cpu->rip;
     fx->fdp = fdp;
     if (info->flags_written)
         cpu->rflags = (cpu->rflags & ~(uint64_t)FLAGS_STATUS) | (flags & FLAGS_STATUS);
+}
+
+static void set_fdp(struct cpu *cpu, uint64_t offset)
+{
+    if (UNLIKELY(fpu_pending(&cpu->fx)))
+        cpu->fx.fdp = offset;
 }
 
 static void do_registers(struct cpu *cpu, const struct interp_insn *in)
@@ -46,7 +54,7 @@ static inline void run_load(struct cpu *cpu, const struct interp_insn *in, unsig
     fpu_wait(cpu);
     mem_read(cpu, (enum dec_seg)in->insn.mem.segment, offset, buffer, size);
     execute(cpu, in, buffer);
-    cpu->fx.fdp = offset;
+    set_fdp(cpu, offset);
 }
 
 /* Whether an exception kept the result from being stored (SDM vol. 1, 8.5): an unmasked one, other
@@ -80,7 +88,7 @@ static inline void run_store(struct cpu *cpu, const struct interp_insn *in, unsi
             cpu->fx = after;
         }
     }
-    cpu->fx.fdp = offset;
+    set_fdp(cpu, offset);
 }
 
 #define MEMORY_HANDLERS(size)                                                                      \

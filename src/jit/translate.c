@@ -62,7 +62,7 @@ static void emit_slow_paths(struct emitter *e)
             asm_mov_imm64(&e->a, HOST_T1, (uintptr_t)&e->jit->slow_paths);
             asm_q(&e->a, 0xff, 0, rm_base(HOST_T1, 0)); /* INC */
         }
-        emit_x87_pointers(e, &slow->x87);
+        emit_fip(e, slow->fip);
         if (!e->plain) {
             asm_mov_imm32(&e->a, HOST_T0, slow->in->offset);
             asm_patch(asm_jmp(&e->a), e->jit->thunks.plain - e->jit->to_exec);
@@ -133,9 +133,9 @@ static bool emit_native(struct emitter *e, const struct interp_insn *in, bool la
 /* False: control does not get beyond the instruction. */
 static bool emit_insn(struct emitter *e, const struct interp_insn *in)
 {
-    if (!leaves_pointers(&in->insn))
+    if (!leaves_fip(&in->insn))
         end_x87_run(e);
-    struct x87_pointers x87 = e->x87;
+    const struct interp_insn *fip = e->fip;
     bool in_middle = !is_last(e->block, e->index);
     bool last = in_middle ? in->insn.op == DEC_OP_JCC : ends(in);
     bool native = jit_has(e->jit, JIT_NATIVE);
@@ -157,7 +157,7 @@ static bool emit_insn(struct emitter *e, const struct interp_insn *in)
         slow->host_out = slow->status_out && e->in_host;
         slow->vec_live = e->vec_live;
         slow->fx_live = e->fx_live;
-        slow->x87 = x87;
+        slow->fip = fip;
     }
     return !last;
 }

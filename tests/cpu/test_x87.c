@@ -98,21 +98,35 @@ Test(x87, pointers_are_the_guests)
 {
     static const uint8_t fadd[] = {0xd8, 0x03};   /* fadd dword [rbx] */
     static const uint8_t fchs[] = {0xd9, 0xe0};   /* fchs */
+    static const uint8_t fld1[] = {0xd9, 0xe8};   /* fld1 */
     static const uint8_t fnstcw[] = {0xd9, 0x3b}; /* fnstcw [rbx] */
     struct vector_guest *guest = vector_guest_create(SEED + 2);
     struct fx_image *fx = &guest->cpu->fx;
     struct dec_insn insn;
     randomise(guest, DATA_ADDRESS + 16, false);
-    fx->ftw = 0xff;
-    cr_assert_eq(guest_run(guest, fadd, sizeof(fadd), &insn), -1);
+    fx->ftw = 0;
+    fpu_set_fcw(fx, FCW_DEFAULT);
+    fx->fop = 0x123;
+    fx->fdp = 0x456;
+    cr_assert_eq(guest_run(guest, fadd, sizeof(fadd), &insn), -1); /* of an empty register */
     cr_expect_eq(fx->fip, 0x1000);
+    cr_expect_eq(fx->fdp, 0x456, "no unmasked exception: as it was");
+    cr_expect_eq(fx->fop, 0x123);
+    fx->fsw = 0;
+    fx->ftw = 0;
+    fpu_set_fcw(fx, FCW_DEFAULT & ~FSW_IE);
+    cr_assert_eq(guest_run(guest, fadd, sizeof(fadd), &insn), -1);
     cr_expect_eq(fx->fdp, DATA_ADDRESS + 16);
     cr_expect_eq(fx->fop, 0x003);
-    cr_assert_eq(guest_run(guest, fchs, sizeof(fchs), &insn), -1);
-    cr_expect_eq(fx->fop, 0x1e0);
+    fx->fsw = 0;
+    fx->ftw = 0xff;
+    cr_assert_eq(guest_run(guest, fld1, sizeof(fld1), &insn), -1);
+    cr_expect_eq(fx->fop, 0x1e8);
     cr_expect_eq(fx->fdp, DATA_ADDRESS + 16, "no memory operand: as it was");
+    fx->fsw = 0;
+    cr_assert_eq(guest_run(guest, fchs, sizeof(fchs), &insn), -1);
     cr_assert_eq(guest_run(guest, fnstcw, sizeof(fnstcw), &insn), -1);
-    cr_expect_eq(fx->fop, 0x1e0, "a control instruction");
+    cr_expect_eq(fx->fop, 0x1e8, "a control instruction");
     cr_expect_eq(fx->mxcsr, MXCSR_DEFAULT);
     vector_guest_destroy(guest);
 }

@@ -8,11 +8,6 @@
 #include "jit/groups.h"
 #include "jit/x86_64/asm.h"
 
-/* What a run of x87 instructions leaves in FIP and FOP, and in FDP; or NULL. */
-struct x87_pointers {
-    const struct interp_insn *insn, *memory;
-};
-
 /* Code after the block's end for where an instruction's own code cannot run it: runs its handler in
  * a plain translation, and goes there from others. */
 struct slow_path {
@@ -21,7 +16,7 @@ struct slow_path {
     const struct interp_insn *in;
     bool status_in, status_out, host_out; /* what is live where; host_out: in the host's flags */
     bool vec_live, fx_live;               /* in the host's registers, where it goes on */
-    struct x87_pointers x87;              /* not yet in cpu->fx */
+    const struct interp_insn *fip;        /* as struct emitter's */
 };
 
 #define SLOW_MAX 3 /* an instruction */
@@ -73,7 +68,7 @@ struct emitter {
 
     /* The host's registers are known to hold the guest's; see struct cpu. */
     bool vec_live, fx_live;
-    struct x87_pointers x87; /* not yet in cpu->fx */
+    const struct interp_insn *fip; /* the instruction whose FIP is not yet in cpu->fx, or NULL */
     bool plain; /* every access is checked for itself, and its handler runs where that fails */
     struct groups groups;
     unsigned taken; /* accesses of the instruction that have been emitted */
@@ -216,11 +211,11 @@ void emit_load_if_not(struct emitter *e, struct asm_rm live, const uint8_t *thun
 bool has_native_x87(const struct emitter *e);
 bool touches_fx(const struct dec_insn *insn);
 
-/* Whether an instruction leaves FIP and FOP. They are stored once for a run of such instructions:
- * end_x87_run() comes before any other one. Changes T0 and T1. */
-bool leaves_pointers(const struct dec_insn *insn);
+/* Whether an instruction leaves its address in FIP. It is stored once for a run of such
+ * instructions: end_x87_run() comes before any other one. Changes T0. */
+bool leaves_fip(const struct dec_insn *insn);
 void end_x87_run(struct emitter *e);
-void emit_x87_pointers(struct emitter *e, const struct x87_pointers *pointers);
+void emit_fip(struct emitter *e, const struct interp_insn *in);
 
 /* The size of a push or pop that is emitted: the stack's own width; 0: it is not emitted. And the
  * move of RSP that belongs to it. */

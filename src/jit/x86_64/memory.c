@@ -143,7 +143,7 @@ static void emit_check(struct emitter *e, unsigned reg, unsigned span, enum refi
     uint8_t *from = asm_jcc(a, 7); /* JA */
     asm_tlb_q(a, 0x03, reg, offsetof(struct tlb_entry, host));
     e->jit->stats.checks++;
-    if (e->plain || e->x87.insn) {
+    if (e->plain || e->fip) {
         emit_slow(e, from);
         return;
     }

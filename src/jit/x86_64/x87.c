@@ -1,4 +1,5 @@
-/* x87. The guest's registers and control word are the host's; FIP, FDP and FOP are in cpu->fx. */
+/* x87. The guest's registers and control word are the host's; FIP, FDP and FOP are in cpu->fx. FDP
+ * and FOP change with unmasked exceptions alone, which are left to handlers. */
 #include "cpu/fpu.h"
 #include "jit/x86_64/emit.h"
 
@@ -29,30 +30,21 @@ bool touches_fx(const struct dec_insn *insn)
     return false;
 }
 
-void emit_x87_pointers(struct emitter *e, const struct x87_pointers *pointers)
+void emit_fip(struct emitter *e, const struct interp_insn *in)
 {
     struct assembler *a = &e->a;
-    const struct interp_insn *in = pointers->insn;
-    if (in || pointers->memory)
-        emit_claim(e, HOST_T0);
-    if (in) {
-        asm_load(a, HOST_T0, RM_FIELD(code_page));
-        asm_lea(a, true, HOST_T0, HOST_T0, DEC_NO_REG, 1, in->offset);
-        asm_store(a, RM_FIELD(fx.fip), HOST_T0);
-        asm_insn(a, (struct asm_op){.opcode = 0xc7, .opsize = true}, 0, RM_FIELD(fx.fop));
-        asm_imm(a, (in->insn.opcode & 7) << 8 | in->insn.modrm, 2);
-    }
-    if (pointers->memory) {
-        emit_effective_address(e, pointers->memory, HOST_T0, 0,
-                               pointers->memory->insn.address_size == 8);
-        asm_store(a, RM_FIELD(fx.fdp), HOST_T0);
-    }
+    if (!in)
+        return;
+    emit_claim(e, HOST_T0);
+    asm_load(a, HOST_T0, RM_FIELD(code_page));
+    asm_lea(a, true, HOST_T0, HOST_T0, DEC_NO_REG, 1, in->offset);
+    asm_store(a, RM_FIELD(fx.fip), HOST_T0);
 }
 
 void end_x87_run(struct emitter *e)
 {
-    emit_x87_pointers(e, &e->x87);
-    e->x87 = (struct x87_pointers){0};
+    emit_fip(e, e->fip);
+    e->fip = NULL;
 }
 
 static struct asm_op op_of(const struct dec_insn *insn)
@@ -66,7 +58,7 @@ static void emit_register(struct emitter *e, const struct dec_insn *insn)
     asm_8(&e->a, insn->modrm);
 }
 
-/* What works on the registers, and leaves pointers to it and its operand. */
+/* What works on the registers, and leaves its address. */
 static bool emit_arithmetic(struct emitter *e, const struct interp_insn *in)
 {
     const struct dec_insn *insn = &in->insn;
@@ -81,9 +73,7 @@ static bool emit_arithmetic(struct emitter *e, const struct interp_insn *in)
     else
         emit_register(e, insn);
     after_flags(e, insn);
-    e->x87.insn = in;
-    if (memory)
-        e->x87.memory = in;
+    e->fip = in;
     return true;
 }
 
@@ -185,7 +175,7 @@ static bool is_control(const struct dec_insn *insn)
     }
 }
 
-bool leaves_pointers(const struct dec_insn *insn)
+bool leaves_fip(const struct dec_insn *insn)
 {
     return dec_info(insn->op)->op_class == DEC_CLASS_X87 && !is_control(insn);
 }
@@ -196,5 +186,5 @@ bool emit_x87(struct emitter *e, const struct interp_insn *in)
         return false;
     if (is_control(&in->insn))
         return emit_control(e, in);
-    return leaves_pointers(&in->insn) && emit_arithmetic(e, in);
+    return leaves_fip(&in->insn) && emit_arithmetic(e, in);
 }
