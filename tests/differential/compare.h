@@ -28,6 +28,10 @@ unsigned compare_outcomes(const struct dec_insn *insn, const struct diff_outcome
                           const struct diff_outcome *guest, const uint8_t *host_memory,
                           const uint8_t *guest_memory);
 
+/* Whether the host changes FDP and FOP with unmasked exceptions alone, as Doppel does: if not, they
+ * are not compared. */
+bool compare_knows_pointers(void);
+
 /* Prints them to stdout. */
 void compare_report(unsigned parts, const struct dec_insn *insn, const struct diff_run *run,
                     const struct diff_state *in, const struct diff_outcome *host,

@@ -240,6 +240,7 @@ static void read_state(const struct cpu *cpu, bool has_vectors, struct diff_stat
     state->gs_base = cpu->seg[SEG_GS].base;
     for (unsigned i = 0; i < 6; i++)
         state->selector[i] = cpu->seg[i].selector;
+    state->has_vectors = has_vectors;
     if (has_vectors) {
         memcpy(state->vec, cpu->vec, sizeof(state->vec));
         state->mxcsr = cpu->mxcsr;

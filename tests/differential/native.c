@@ -266,6 +266,7 @@ const struct diff_outcome *native_run(struct native *native)
     block->frame.rflags = block->in.rflags | (native->run->step ? FLAG_TF : 0);
     block->frame.rsp = block->in.gpr[REG_RSP];
     block->out.vector = OUTCOME_COMPLETED;
+    block->out.state.has_vectors = block->in.has_vectors;
     block->out.state.rip = AREA_CODE + native->run->length;
     block->out.state.selector[SEG_CS] = (uint16_t)block->frame.cs;
     native->running = true;
