@@ -184,8 +184,8 @@ static bool run_job(const struct options *options, unsigned job, struct totals *
 {
     static struct test test;
     test.totals = totals;
-    test.native = native_create();
-    test.guest = test.native ? guest_create() : NULL;
+    test.native = native_create(DIFF_INSNS);
+    test.guest = test.native ? guest_create(DIFF_INSNS) : NULL;
     if (!test.guest)
         return false;
     bool complete = true;

@@ -1,6 +1,7 @@
 #include "guest.h"
 
 #include "base/bits.h"
+#include "base/trace.h"
 #include "bus/bus.h"
 #include "bus/clock.h"
 #include "cpu/cpu.h"
@@ -17,13 +18,18 @@
 /* Guest-physical layout: page tables, then the areas. */
 #define PHYS_TABLES 0x1000ull
 #define PHYS_CODE 0x10000ull
-#define PHYS_DATA 0x11000ull
+#define PHYS_DATA 0x14000ull
 #define PHYS_DESCRIPTORS 0x18000ull
 #define PHYS_SIZE 0x20000ull
 
 /* Linear addresses where Linux has such things. */
 #define GDT_BASE 0xfffffe0000001000ull
+#define TSS_BASE (GDT_BASE + 0x400)
 #define LDT_BASE (GDT_BASE + 0x800)
+#define HANDLERS (GDT_BASE + 0xc00) /* of exceptions: HLT, one for each vector */
+#define IDT_BASE (GDT_BASE + PAGE_SIZE)
+#define STACK_TOP (GDT_BASE + 3 * PAGE_SIZE)
+#define DESCRIPTOR_PAGES 3
 
 #define PTE_P 1u
 #define PTE_W 2u
@@ -35,6 +41,7 @@ struct guest {
     struct bus *bus;
     struct clock *clock;
     struct cpu *cpu;
+    struct trace trace;
     gpa_t next_table;
     const struct diff_run *run;
     struct interp_insn decoded;
@@ -60,14 +67,17 @@ static void map_page(struct guest *guest, gva_t va, gpa_t gpa, uint64_t rights)
     table[va >> PAGE_SHIFT & 511] = gpa | PTE_P | rights;
 }
 
-static void map_areas(struct guest *guest)
+static void map_areas(struct guest *guest, enum diff_kind kind)
 {
     guest->next_table = PHYS_TABLES + PAGE_SIZE;
     map_page(guest, AREA_CODE, PHYS_CODE, PTE_U);
+    for (uint64_t offset = 0; kind == DIFF_PROGRAMS && offset < AREA_CODE_SIZE; offset += PAGE_SIZE)
+        map_page(guest, AREA_CODE + offset, PHYS_CODE + offset, PTE_U | PTE_W);
     for (uint64_t offset = 0; offset < AREA_SIZE; offset += PAGE_SIZE)
         map_page(guest, AREA_DATA + offset, PHYS_DATA + offset,
                  PTE_U | (offset < AREA_WRITABLE ? PTE_W : 0));
-    map_page(guest, GDT_BASE, PHYS_DESCRIPTORS, PTE_W);
+    for (uint64_t offset = 0; offset < DESCRIPTOR_PAGES * PAGE_SIZE; offset += PAGE_SIZE)
+        map_page(guest, GDT_BASE + offset, PHYS_DESCRIPTORS + offset, PTE_W);
 }
 
 static void set_system_state(struct cpu *cpu)
@@ -79,8 +89,11 @@ static void set_system_state(struct cpu *cpu)
     cpu->xcr0 = cpu->model->xcr0_supported;
     cpu->cpl = 3;
     /* A 64-bit TSS without an I/O permission bitmap. */
-    cpu->tr = (struct segment){
-        .selector = 0x40, .attributes = SYSTEM_TSS32_BUSY | SEGATTR_P, .limit = 0x66};
+    cpu->tr = (struct segment){.selector = 0x40,
+                               .attributes = SYSTEM_TSS32_BUSY | SEGATTR_P,
+                               .limit = 0x66,
+                               .base = TSS_BASE};
+    cpu->idtr = (struct table_register){.base = IDT_BASE, .limit = PAGE_SIZE - 1};
     cpu->gdtr = (struct table_register){.base = GDT_BASE, .limit = 8 * GDT_ENTRIES - 1};
     cpu->ldtr = (struct segment){.selector = 0x50,
                                  .attributes = SYSTEM_LDT | SEGATTR_P,
@@ -145,6 +158,20 @@ static void fill_descriptors(struct guest *guest)
     }
 }
 
+/* Exceptions lead to a HLT in ring 0, so that the frame on its stack tells all. */
+static void fill_handlers(struct guest *guest)
+{
+    uint8_t *page = (uint8_t *)phys_words(guest, PHYS_DESCRIPTORS);
+    uint64_t *idt = phys_words(guest, PHYS_DESCRIPTORS + (IDT_BASE - GDT_BASE));
+    store_le(page + (TSS_BASE - GDT_BASE) + 4, STACK_TOP, 8); /* RSP0 */
+    memset(page + (HANDLERS - GDT_BASE), 0xf4, 256);
+    for (unsigned i = 0; i < 256; i++) {
+        uint64_t to = HANDLERS + i;
+        idt[2 * i] = (to & 0xffff) | 0x10 << 16 | 0x8e00ull << 32 | (to & 0xffff0000) << 32;
+        idt[2 * i + 1] = to >> 32;
+    }
+}
+
 static void set_segments(struct cpu *cpu, enum dec_mode mode, enum layout layout)
 {
     const struct segment data = {.selector = SELECTOR_DATA,
@@ -167,15 +194,19 @@ static void set_segments(struct cpu *cpu, enum dec_mode mode, enum layout layout
     }
 }
 
-struct guest *guest_create(void)
+struct guest *guest_create(enum diff_kind kind)
 {
     struct error error;
     struct guest *guest = calloc(1, sizeof(*guest));
     guest->bus = bus_create();
     guest->clock = clock_create_manual();
     guest->phys = phys_create(guest->bus);
-    const struct cpu_config config = {
-        .model = &guest->model, .phys = guest->phys, .bus = guest->bus, .clock = guest->clock};
+    guest->trace.out = stderr;
+    const struct cpu_config config = {.model = &guest->model,
+                                      .phys = guest->phys,
+                                      .bus = guest->bus,
+                                      .clock = guest->clock,
+                                      .trace = &guest->trace};
     if (!cpu_model_init(&guest->model, "host", &error) ||
         !phys_add_ram(guest->phys, 0, PHYS_SIZE, &error) ||
         !(guest->cpu = cpu_create(&config, &error))) {
@@ -183,8 +214,9 @@ struct guest *guest_create(void)
         guest_destroy(guest);
         return NULL;
     }
-    map_areas(guest);
+    map_areas(guest, kind);
     fill_descriptors(guest);
+    fill_handlers(guest);
     set_system_state(guest->cpu);
     set_segments(guest->cpu, DEC_MODE_64, LAYOUT_FLAT);
     cpu_update_mode(guest->cpu);
@@ -222,13 +254,13 @@ static void load_state(struct guest *guest, const struct diff_state *in)
     cpu->rflags = in->rflags | (guest->run->step ? FLAG_TF : 0);
     cpu->seg[SEG_FS].base = in->fs_base;
     cpu->seg[SEG_GS].base = in->gs_base;
-    cpu_update_mode(cpu);
     if (in->has_vectors) {
         memcpy(cpu->vec, in->vec, sizeof(cpu->vec));
         cpu->mxcsr = in->mxcsr;
         memcpy(&cpu->fx, &in->fx, offsetof(struct fx_image, mxcsr));
         memcpy(cpu->fx.st, in->fx.st, sizeof(cpu->fx.st));
     }
+    cpu_update_mode(cpu);
 }
 
 static void read_state(const struct cpu *cpu, bool has_vectors, struct diff_state *state)
@@ -331,4 +363,65 @@ void guest_run(struct guest *guest, const struct diff_state *in, struct diff_out
         execute(cpu, &guest->decoded, guest->run->step);
     }
     read_state(cpu, in->has_vectors, &out->state);
+}
+
+bool guest_translate(struct guest *guest, const struct jit_config *config)
+{
+    struct error error;
+    if (jit_attach(guest->cpu, config, &error))
+        return true;
+    fprintf(stderr, "differential: %s\n", error.text);
+    return false;
+}
+
+const uint8_t *guest_code(struct guest *guest)
+{
+    return phys_ram_pointer(guest->phys, PHYS_CODE, AREA_CODE_SIZE);
+}
+
+void guest_set_program(struct guest *guest, const struct diff_run *run, unsigned offset,
+                       const uint8_t *code, unsigned size)
+{
+    guest->run = run;
+    phys_write(guest->phys, PHYS_CODE + offset, code, size);
+}
+
+static bool has_error_code(unsigned vector)
+{
+    return BIT(vector) & (BIT(VECTOR_DF) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) |
+                          BIT(VECTOR_GP) | BIT(VECTOR_PF) | BIT(VECTOR_AC));
+}
+
+/* What the handler of an exception was given (SDM vol. 3, 6.14.2). */
+static void read_frame(struct guest *guest, struct diff_outcome *out)
+{
+    const struct cpu *cpu = guest->cpu;
+    gpa_t stack = PHYS_DESCRIPTORS + (cpu->gpr[REG_RSP] - GDT_BASE);
+    const uint64_t *frame = phys_ram_pointer(guest->phys, stack, STACK_TOP - cpu->gpr[REG_RSP]);
+    out->vector = (int)(cpu->rip - HANDLERS - 1);
+    out->error = 0;
+    if (has_error_code((unsigned)out->vector))
+        out->error = (uint32_t)*frame++;
+    out->address = cpu->cr2;
+    out->state.rip = frame[0];
+    out->state.selector[SEG_CS] = (uint16_t)frame[1];
+    out->state.rflags = frame[2] & ~(uint64_t)(FLAG_TF | FLAG_RF);
+    out->state.gpr[REG_RSP] = frame[3];
+    out->state.selector[SEG_SS] = (uint16_t)frame[4];
+}
+
+bool guest_run_program(struct guest *guest, const struct diff_state *in, unsigned budget,
+                       struct diff_outcome *out)
+{
+    struct cpu *cpu = guest->cpu;
+    set_segments(cpu, guest->run->mode, guest->run->layout);
+    cpu->cpl = 3;
+    cpu->halted = false;
+    load_state(guest, in);
+    enum cpu_exit exit = budget ? cpu_run_for(cpu, budget) : cpu_run(cpu);
+    if (exit != CPU_EXIT_HALT)
+        return false;
+    read_state(cpu, in->has_vectors, &out->state);
+    read_frame(guest, out);
+    return true;
 }

@@ -45,6 +45,7 @@ _Static_assert(sizeof(struct block) <= PAGE_SIZE, "the block is one page");
 struct native {
     struct block *block;
     uint8_t *code, *data; /* aliases that can be written */
+    size_t code_size;
     void *signal_stack;
     bool has_mode[3], has_segments;
     const struct diff_run *run;
@@ -246,17 +247,22 @@ static void load_selectors(struct native *native, enum dec_mode mode, enum layou
                    "r"(native->block->host_gs_base));
 }
 
-void native_prepare(struct native *native, const struct diff_run *run)
+void native_prepare_program(struct native *native, const struct diff_run *run)
 {
     static const uint16_t selectors[] = {SELECTOR_LDT(LDT_CODE16), SELECTOR_CODE32,
                                          SELECTOR_CODE64};
     native->run = run;
-    memcpy(native->code, run->code, run->length);
-    put_exit(native->code + run->length, run->mode);
     native->block->frame.cs = selectors[run->mode];
     native->block->frame.ss =
         run->layout == LAYOUT_WINDOW ? SELECTOR_LDT(LDT_STACK16) : SELECTOR_DATA;
     load_selectors(native, run->mode, run->layout);
+}
+
+void native_prepare(struct native *native, const struct diff_run *run)
+{
+    memcpy(native->code, run->code, run->length);
+    put_exit(native->code + run->length, run->mode);
+    native_prepare_program(native, run);
 }
 
 const struct diff_outcome *native_run(struct native *native)
@@ -289,22 +295,28 @@ static void *map_shared(uint64_t address, size_t size, int protection, int fd, o
     return mapping == MAP_FAILED ? NULL : mapping;
 }
 
-static bool map_areas(struct native *native)
+static bool map_areas(struct native *native, enum diff_kind kind)
 {
-    int rw = PROT_READ | PROT_WRITE;
+    int rw = PROT_READ | PROT_WRITE, code_rights = PROT_READ | PROT_EXEC;
+    native->code_size = PAGE_SIZE;
+    if (kind == DIFF_PROGRAMS) {
+        native->code_size = AREA_CODE_SIZE;
+        code_rights |= PROT_WRITE;
+    }
+    size_t size = native->code_size;
     int fd = (int)syscall(SYS_memfd_create, "differential", 0);
-    if (fd < 0 || ftruncate(fd, 2 * PAGE_SIZE + AREA_SIZE))
+    if (fd < 0 || ftruncate(fd, (off_t)(PAGE_SIZE + AREA_SIZE + size)))
         return false;
-    native->code = map_shared(0, PAGE_SIZE, rw, fd, 0);
+    native->block = map_shared(BLOCK, PAGE_SIZE, rw, fd, 0);
     native->data = map_shared(0, AREA_SIZE, rw, fd, PAGE_SIZE);
-    native->block = map_shared(BLOCK, PAGE_SIZE, rw, fd, PAGE_SIZE + AREA_SIZE);
-    void *code = map_shared(AREA_CODE, PAGE_SIZE, PROT_READ | PROT_EXEC, fd, 0);
+    native->code = map_shared(0, size, rw, fd, PAGE_SIZE + AREA_SIZE);
+    void *code = map_shared(AREA_CODE, size, code_rights, fd, PAGE_SIZE + AREA_SIZE);
     void *data = map_shared(AREA_DATA, AREA_SIZE, rw, fd, PAGE_SIZE);
     close(fd);
     if (!native->code || !native->data || !native->block || !code || !data)
         return false;
     /* Faults must not depend on what the kernel has mapped lazily so far. */
-    if (mlock(code, PAGE_SIZE) || mlock(data, AREA_SIZE) || mlock(native->block, PAGE_SIZE))
+    if (mlock(code, size) || mlock(data, AREA_SIZE) || mlock(native->block, PAGE_SIZE))
         return false;
     return !mprotect((void *)(AREA_DATA + AREA_WRITABLE), AREA_SIZE - AREA_WRITABLE, PROT_READ);
 }
@@ -371,14 +383,14 @@ static void prepare_block(struct native *native)
     put_exit(native->code + TRAMPOLINE, DEC_MODE_64);
 }
 
-struct native *native_create(void)
+struct native *native_create(enum diff_kind kind)
 {
     if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)) {
         fprintf(stderr, "differential: the host's kernel does not enable FSGSBASE\n");
         return NULL;
     }
     struct native *native = calloc(1, sizeof(*native));
-    if (!native || !map_areas(native)) {
+    if (!native || !map_areas(native, kind)) {
         perror("differential: cannot map the areas that the instructions run in");
         native_destroy(native);
         return NULL;
@@ -406,10 +418,10 @@ void native_destroy(struct native *native)
     for (unsigned i = 0; current && i < ARRAY_SIZE(signals); i++)
         signal(signals[i], SIG_DFL);
     current = NULL;
-    munmap(native->code, PAGE_SIZE);
+    munmap(native->code, native->code_size);
     munmap(native->data, AREA_SIZE);
     munmap(native->block, PAGE_SIZE);
-    munmap((void *)AREA_CODE, PAGE_SIZE);
+    munmap((void *)AREA_CODE, native->code_size);
     munmap((void *)AREA_DATA, AREA_SIZE);
     const stack_t none = {.ss_flags = SS_DISABLE};
     sigaltstack(&none, NULL);
@@ -437,7 +449,7 @@ struct diff_state *native_state(struct native *native)
     return &native->block->in;
 }
 
-const uint8_t *native_code(const struct native *native)
+uint8_t *native_code(struct native *native)
 {
     return native->code;
 }

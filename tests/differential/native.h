@@ -1,9 +1,9 @@
-/* Runs single instructions on the host's processor, in user mode, with any registers.
+/* Runs instructions and programs on the host's processor, in user mode, with any registers.
  *
- * Registers are loaded and stored around the instruction by code that needs none
+ * Registers are loaded and stored around them by code that needs none
  * (native_enter_state() in native.c); IRETQ enters it, in 64-, 32- or 16-bit code on any segments,
- * and a jump or a signal leaves it. So it can have any value in any register, go anywhere and fault
- * anyhow.
+ * and a jump or a signal leaves it. So an instruction can have any value in any register, go
+ * anywhere and fault anyhow.
  *
  * One instance at a time, on the thread that created it. */
 #ifndef DOPPEL_TESTS_DIFFERENTIAL_NATIVE_H
@@ -14,7 +14,7 @@
 struct native;
 
 /* Maps the areas and takes over the fault signals. NULL with a message on stderr on failure. */
-struct native *native_create(void);
+struct native *native_create(enum diff_kind kind);
 void native_destroy(struct native *native);
 
 /* Whether the kernel lets code of this size run, and whether its LDT has our segments. */
@@ -32,10 +32,13 @@ struct diff_state *native_state(struct native *native);
 /* Chooses the instruction; run and its code stay the caller's. */
 void native_prepare(struct native *native, const struct diff_run *run);
 
+/* Chooses a program, which native_code() and in.rip hold: it must end by a fault. */
+void native_prepare_program(struct native *native, const struct diff_run *run);
+
 /* Runs it on the state. The outcome is valid until the next run. */
 const struct diff_outcome *native_run(struct native *native);
 
-/* What the code page holds: PAGE_SIZE bytes. */
-const uint8_t *native_code(const struct native *native);
+/* What the code area holds: PAGE_SIZE bytes, of programs AREA_CODE_SIZE. */
+uint8_t *native_code(struct native *native);
 
 #endif

@@ -1,13 +1,18 @@
-/* What one instruction starts from and what it leaves, on the host and in the guest alike. */
+/* What an instruction or a program starts from and what it leaves, on the host and in the guest
+ * alike. */
 #ifndef DOPPEL_TESTS_DIFFERENTIAL_STATE_H
 #define DOPPEL_TESTS_DIFFERENTIAL_STATE_H
 
 #include "cpu/state.h"
 
-/* The memory of both sides, at the same linear addresses: one page of code that can be read but not
- * written, the data, and a page of data that cannot be written. Around them nothing is mapped. All
- * lies where 32-bit addresses reach. */
+/* What runs: instructions of their own, on one page of code that can be read but not written; or
+ * programs on AREA_CODE_SIZE bytes that they may write to. */
+enum diff_kind { DIFF_INSNS, DIFF_PROGRAMS };
+
+/* The memory of both sides, at the same linear addresses: code, the data, and a page of data that
+ * cannot be written. Around them nothing is mapped. All lies where 32-bit addresses reach. */
 #define AREA_CODE 0x50000000ull
+#define AREA_CODE_SIZE (4 * PAGE_SIZE)
 #define AREA_DATA 0x20000000ull
 #define AREA_WRITABLE (2 * PAGE_SIZE)
 #define AREA_SIZE (3 * PAGE_SIZE)
@@ -66,11 +71,11 @@ struct diff_outcome {
     struct diff_state state;
 };
 
-/* How an instruction is run. */
+/* How an instruction or a program is run. */
 struct diff_run {
     enum dec_mode mode;
     enum layout layout;
-    const uint8_t *code;
+    const uint8_t *code; /* of an instruction */
     unsigned length;
     /* Take a single-step trap after it instead of running on: for branches. A repeated string
      * instruction then does one element. */
