@@ -23,6 +23,7 @@ enum option_id {
     OPT_SERIAL,
     OPT_DEBUGCON,
     OPT_DEBUGCON_PORT,
+    OPT_VGA,
     OPT_DISPLAY,
     OPT_NO_REBOOT,
     OPT_DEBUG_EXIT,
@@ -48,6 +49,7 @@ static const struct option run_options[] = {
     {"serial", required_argument, NULL, OPT_SERIAL},
     {"debugcon", required_argument, NULL, OPT_DEBUGCON},
     {"debugcon-port", required_argument, NULL, OPT_DEBUGCON_PORT},
+    {"vga", required_argument, NULL, OPT_VGA},
     {"display", required_argument, NULL, OPT_DISPLAY},
     {"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
     {"debug-exit", no_argument, NULL, OPT_DEBUG_EXIT},
@@ -86,7 +88,8 @@ const char *options_run_help(void)
            "  --serial TARGET     COM1: stdio (default), none, file:PATH, unix:PATH\n"
            "  --debugcon TARGET   the debug console, to the same kinds of target\n"
            "  --debugcon-port N   its port (default 0xe9; SeaBIOS and OVMF write to 0x402)\n"
-           "  --display none      no display\n"
+           "  --vga ADAPTER       std, a VGA as QEMU's (default), or none\n"
+           "  --display none      the guest's screen is not shown\n"
            "  --no-reboot         a reset ends the guest instead of restarting it\n"
            "  --debug-exit        port 0xf4 ends the guest with exit status (value << 1) | 1,\n"
            "                      and the pc-testdev device is there\n"
@@ -196,6 +199,13 @@ static bool parse_engine(const char *value, struct vm_config *vm, struct error *
                      value);
 }
 
+static bool parse_vga(const char *value, struct vm_config *vm, struct error *error)
+{
+    vm->vga = !strcmp(value, "std");
+    return vm->vga || !strcmp(value, "none") ||
+           error_set(error, "--vga %s: is not offered; there are std and none", value);
+}
+
 static bool parse_without(const char *list, struct vm_config *vm, struct error *error)
 {
     const char *bad;
@@ -245,6 +255,8 @@ static bool apply(int id, const char *value, struct run_options *options, struct
         return true;
     case OPT_DEBUGCON_PORT:
         return parse_port(value, &vm->debugcon_port, error);
+    case OPT_VGA:
+        return parse_vga(value, vm, error);
     case OPT_DISPLAY:
         return parse_only("display", value, "none", error);
     case OPT_NO_REBOOT:
@@ -291,7 +303,11 @@ static bool check_boot(const struct vm_config *vm, struct error *error)
 bool options_parse_run(int argc, char **argv, struct run_options *options, struct error *error)
 {
     *options = (struct run_options){
-        .vm = {.append = "", .memory = 512 * MIB, .serial = "stdio", .debugcon_port = 0xe9},
+        .vm = {.append = "",
+               .memory = 512 * MIB,
+               .serial = "stdio",
+               .debugcon_port = 0xe9,
+               .vga = true},
     };
     optind = 0; /* glibc: start afresh */
     opterr = 0;

@@ -4,6 +4,7 @@
 #include "bus/bus.h"
 #include "devices/char/debugcon.h"
 #include "devices/char/uart16550.h"
+#include "devices/display/vga.h"
 #include "devices/dma/i8237.h"
 #include "devices/input/i8042.h"
 #include "devices/input/ps2_keyboard.h"
@@ -38,6 +39,7 @@ enum {
     PORT_COM1 = 0x3f8,
     PORT_TESTDEV_IRQ = 0x2000,
     TESTDEV_MEMORY_BASE = 0xff000000,
+    VGA_SLOT = 2,
 };
 
 enum a20_gate { A20_I8042, A20_PORT92, A20_GATES };
@@ -45,6 +47,7 @@ enum a20_gate { A20_I8042, A20_PORT92, A20_GATES };
 struct board {
     struct board_config config;
     struct chipset *chipset;
+    struct vga *vga; /* or NULL */
     struct fw_cfg *fw_cfg;
     struct i8237 *dma;
     uint16_t isa_irqs, pci_irqs; /* who asserts which IRQ */
@@ -280,6 +283,23 @@ static bool create_chipset(struct board *board, struct error *error)
     return board->chipset;
 }
 
+static bool create_vga(struct board *board, struct error *error)
+{
+    const struct board_config *config = &board->config;
+    if (!config->display)
+        return true;
+    board->vga = vga_create(&(struct vga_config){
+        .clock = config->clock,
+        .pci = chipset_pci_bus(board->chipset),
+        .slot = VGA_SLOT,
+        .display = config->display,
+        .direct = config->direct,
+        .rom = config->vga_rom.bytes,
+        .rom_size = config->vga_rom.size,
+    });
+    return board->vga || error_set(error, "no memory for the guest's VGA");
+}
+
 static bool create_masters(struct board *board)
 {
     struct dma memory = phys_dma(board->config.phys);
@@ -349,6 +369,10 @@ static bool map_devices(struct board *board, struct error *error)
         {BUS_PORT, PORT_TESTDEV, 4, &pc_testdev_port_ops, board->testdev},
         {BUS_PORT, PORT_TESTDEV_FLUSH, 4, &pc_testdev_flush_ops, board->testdev},
         {BUS_PORT, PORT_TESTDEV_IRQ, PC_TESTDEV_LINES, &pc_testdev_irq_ops, board->testdev},
+        {BUS_PORT, VGA_MONO_PORT, VGA_MONO_PORTS, &vga_mono_ops, board->vga},
+        {BUS_PORT, VGA_PORT, VGA_PORTS, &vga_ports_ops, board->vga},
+        {BUS_PORT, VGA_VBE_PORT, VGA_VBE_PORTS, &vga_vbe_ops, board->vga},
+        {BUS_MMIO, VGA_WINDOW_BASE, VGA_WINDOW_SIZE, &vga_window_ops, board->vga},
         {BUS_MMIO, TESTDEV_MEMORY_BASE, PC_TESTDEV_MEMORY, &pc_testdev_memory_ops, board->testdev},
         {BUS_MMIO, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, board->ioapic},
         {BUS_MMIO, HPET_BASE, HPET_SIZE, &hpet_ops, board->hpet},
@@ -395,7 +419,8 @@ struct board *board_create(const struct board_config *config, struct error *erro
     if (!create_interrupt_controllers(board) || !create_timers(board) || !create_input(board) ||
         !create_serial(board) || !create_masters(board) || !create_test_devices(board)) {
         error_format(error, "no memory for the guest's devices");
-    } else if (create_chipset(board, error) && map_devices(board, error)) {
+    } else if (create_chipset(board, error) && create_vga(board, error) &&
+               map_devices(board, error)) {
         set_cmos_contents(board);
         return board;
     }
@@ -409,6 +434,8 @@ void board_destroy(struct board *board)
     i8237_destroy(board->dma);
     if (board->chipset)
         chipset_destroy(board->chipset);
+    if (board->vga)
+        vga_destroy(board->vga);
     if (board->testdev)
         pc_testdev_destroy(board->testdev);
     if (board->com1)

@@ -7,6 +7,7 @@
 #include "bus/direct_ram.h"
 #include "bus/intc.h"
 #include "bus/irq.h"
+#include "host/file.h"
 
 /* ISA interrupt lines, and where a write resets the machine (for the ACPI tables). */
 enum {
@@ -26,6 +27,7 @@ enum {
 struct board;
 struct bus;
 struct chardev;
+struct display;
 struct fw_cfg;
 struct memory_windows;
 struct pci_bus;
@@ -53,6 +55,8 @@ struct board_config {
     struct chardev *serial;               /* COM1; NULL: nothing is plugged in */
     uint16_t debugcon_port;
     struct chardev *debugcon;       /* NULL: no debug console */
+    struct display *display;        /* what the VGA draws on; NULL: no VGA */
+    struct file_data vga_rom;       /* its option ROM, copied; or none */
     struct irq_line intr;           /* to the CPU: a level */
     struct irq_line nmi, smi, init; /* to the CPU: pulses */
     struct irq_line ignne;          /* to the CPU: high where it is to ignore x87 exceptions */

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #define SEABIOS "/usr/share/seabios/bios-256k.bin"
+#define VGABIOS "/usr/share/seabios/vgabios-stdvga.bin"
+#define OPTION_ROM_MAX (64 * KIB)
 
 static bool check_image(const char *path, const struct file_data *image, struct error *error)
 {
@@ -42,6 +44,21 @@ bool firmware_read(const char *firmware, struct file_data *image, struct error *
     return false;
 }
 
+bool firmware_read_vga_rom(struct file_data *image, struct error *error)
+{
+    if (access(VGABIOS, R_OK) != 0)
+        return error_set(error,
+                         "--vga std: its BIOS, %s, cannot be read; install Debian's package "
+                         "seabios, or give --vga none",
+                         VGABIOS);
+    if (!file_read(image, "--vga std:", VGABIOS, error))
+        return false;
+    if (image->size <= OPTION_ROM_MAX)
+        return true;
+    file_free(image);
+    return error_set(error, "--vga std: %s has more than %llu KiB", VGABIOS, OPTION_ROM_MAX / KIB);
+}
+
 static bool add_memory_map(struct fw_cfg *fw_cfg, uint64_t memory)
 {
     uint64_t low = memory_map_low(memory);
@@ -52,14 +69,15 @@ static bool add_memory_map(struct fw_cfg *fw_cfg, uint64_t memory)
     return fw_cfg_add_file(fw_cfg, "etc/e820", ram, memory > low ? sizeof(ram) : sizeof(ram[0]));
 }
 
-bool firmware_describe(struct fw_cfg *fw_cfg, uint64_t memory, unsigned cpus, struct error *error)
+bool firmware_describe(struct fw_cfg *fw_cfg, uint64_t memory, unsigned cpus, bool vga,
+                       struct error *error)
 {
     static const uint8_t uuid[16];
     static const int32_t never = -1;
     const struct acpi_config acpi = {.cpus = cpus};
     bool ok = fw_cfg_add(fw_cfg, FW_CFG_UUID, uuid, sizeof(uuid)) &&
               fw_cfg_add_number(fw_cfg, FW_CFG_RAM_SIZE, memory, 8) &&
-              fw_cfg_add_number(fw_cfg, FW_CFG_NO_GRAPHIC, 1, 2) &&
+              fw_cfg_add_number(fw_cfg, FW_CFG_NO_GRAPHIC, !vga, 2) &&
               fw_cfg_add_number(fw_cfg, FW_CFG_CPUS, cpus, 2) &&
               fw_cfg_add_number(fw_cfg, FW_CFG_MAX_CPUS, cpus, 2) &&
               fw_cfg_add_number(fw_cfg, FW_CFG_BOOT_MENU, 0, 2) &&

@@ -11,7 +11,12 @@ struct fw_cfg;
  * image; the caller frees it. */
 bool firmware_read(const char *firmware, struct file_data *image, struct error *error);
 
-/* Tells the firmware about the machine: memory, CPUs, ACPI and SMBIOS tables. */
-bool firmware_describe(struct fw_cfg *fw_cfg, uint64_t memory, unsigned cpus, struct error *error);
+/* SeaVGABIOS for the VGA, as the package has it; likewise. */
+bool firmware_read_vga_rom(struct file_data *image, struct error *error);
+
+/* Tells the firmware about the machine: memory, CPUs, whether there is a VGA (SeaBIOS's screen is
+ * COM1 otherwise), ACPI and SMBIOS tables. */
+bool firmware_describe(struct fw_cfg *fw_cfg, uint64_t memory, unsigned cpus, bool vga,
+                       struct error *error);
 
 #endif

@@ -181,6 +181,8 @@ static bool create_host_side(struct vm *vm, struct error *error)
         vm->model.features[DEC_FEATURE_RDRAND] = vm->model.features[DEC_FEATURE_RDSEED] = false;
     if (vm->config.engine == VM_COSIM || vm->config.trace.mask & (TRACE_PORT | TRACE_MMIO))
         bus_set_watch(vm->bus, on_bus_access, vm);
+    if (vm->config.vga && !(vm->display = display_create(vm->bus)))
+        return error_set(error, "no memory for the guest's screen");
     vm->serial = open_stream(vm, "--serial", vm->config.serial, error);
     if (!vm->serial)
         return false;
@@ -236,6 +238,7 @@ static bool create_board(struct vm *vm, struct error *error)
         .serial = vm->serial,
         .debugcon = vm->debugcon,
         .debugcon_port = vm->config.debugcon_port,
+        .display = vm->display,
         .intr = {on_cpu_line, vm, CPU_REQUEST_INTR},
         .nmi = {on_cpu_line, vm, CPU_REQUEST_NMI},
         .smi = {on_cpu_line, vm, CPU_REQUEST_SMI},
@@ -248,8 +251,12 @@ static bool create_board(struct vm *vm, struct error *error)
     };
     if (vm->config.engine != VM_COSIM) /* its second CPU has no devices to share memory with */
         config.direct = phys_direct(vm->phys);
+    if (vm->config.vga && vm->config.firmware && !firmware_read_vga_rom(&config.vga_rom, error))
+        return false;
     vm->board = board_create(&config, error);
-    return vm->board && firmware_describe(board_fw_cfg(vm->board), vm->config.memory, 1, error);
+    file_free(&config.vga_rom);
+    return vm->board &&
+           firmware_describe(board_fw_cfg(vm->board), vm->config.memory, 1, vm->config.vga, error);
 }
 
 static bool create_gdb(struct vm *vm, struct error *error)

@@ -29,6 +29,7 @@ struct vm_config {
     const char *serial;    /* chardev spec of COM1 */
     const char *debugcon;  /* chardev spec of the debug console, or NULL: no such port */
     uint16_t debugcon_port;
+    bool vga;        /* a VGA, and a display that it draws on */
     bool debug_exit; /* port 0xf4 ends the guest with a status of its own; pc-testdev */
     enum vm_engine engine;
     struct jit_config jit_config;

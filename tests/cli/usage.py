@@ -61,7 +61,7 @@ def check_command_lines():
     refuses(["extra"], "run", "--kernel", ELF, "extra")
     run_refuses(["--no-reboot"], "--no-reboot=1")
     for option, value in [("--cpus", "2"), ("--cpus", ""), ("--engine", "magic"),
-                          ("--display", "sdl"), ("--cpu", "pentium"), ("--cpu", "")]:
+                          ("--display", "sdl"), ("--vga", "cirrus"), ("--vga", ""), ("--cpu", "pentium"), ("--cpu", "")]:
         run_refuses([option, value], option, value)
     run_refuses(["--engine cosim", "--gdb"], "--engine", "cosim", "--gdb", "tcp:1")
     for spec in ["", "bogus", "stdio:", "none:x", "file", "file:", "unix", "unix:", "stdi"]:

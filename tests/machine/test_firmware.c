@@ -29,7 +29,7 @@ static void setup(void)
     const struct dma none = {NULL, NULL};
     bus = bus_create();
     fw_cfg = fw_cfg_create(&none);
-    cr_assert(fw_cfg && firmware_describe(fw_cfg, 5 * GIB, 1, &error), "%s", error.text);
+    cr_assert(fw_cfg && firmware_describe(fw_cfg, 5 * GIB, 1, true, &error), "%s", error.text);
     cr_assert(bus_map(bus, BUS_PORT, FW_CFG_PORT, FW_CFG_PORTS, &fw_cfg_ops, fw_cfg, NULL));
 }
 
