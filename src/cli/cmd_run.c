@@ -122,35 +122,44 @@ static bool run_guest(struct run *run, int *status, struct error *error)
     return write_stats(run, error);
 }
 
-int cmd_run(int argc, char **argv)
+/* Runs the guest that run->options describe and frees what that takes. */
+static int run_to_end(struct run *run)
 {
-    struct run run = {.signals = -1};
     struct error error;
-    int status = EXIT_HOST_ERROR;
-    if (!options_parse_run(argc, argv, &run.options, &error)) {
-        log_error("%s", error.text);
-        return EXIT_HOST_ERROR;
-    }
-    if (run.options.help) {
-        fputs(options_run_help(), stdout);
-        return 0;
-    }
-    if (!run_guest(&run, &status, &error)) {
+    int status;
+    if (!run_guest(run, &status, &error)) {
         status = EXIT_HOST_ERROR;
         terminal_leave_raw();
         log_error("%s", error.text);
     }
-    if (run.vm)
-        vm_destroy(run.vm);
-    if (run.signals >= 0)
-        close(run.signals);
-    if (run.loop)
-        loop_destroy(run.loop);
-    if (run.options.trace_file && run.options.vm.trace.out &&
-        !close_written(run.options.vm.trace.out)) {
+    if (run->vm)
+        vm_destroy(run->vm);
+    if (run->signals >= 0)
+        close(run->signals);
+    if (run->loop)
+        loop_destroy(run->loop);
+    if (run->options.trace_file && run->options.vm.trace.out &&
+        !close_written(run->options.vm.trace.out)) {
         status = EXIT_HOST_ERROR;
         log_error("--trace-file %s: not all of it could be written; is the disk full?",
-                  run.options.trace_file);
+                  run->options.trace_file);
     }
+    return status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct run run = {.signals = -1};
+    struct error error;
+    int status = 0;
+    if (!options_parse_run(argc, argv, &run.options, &error)) {
+        log_error("%s", error.text);
+        status = EXIT_HOST_ERROR;
+    } else if (run.options.help) {
+        fputs(options_run_help(), stdout);
+    } else {
+        status = run_to_end(&run);
+    }
+    options_free(&run.options);
     return status;
 }

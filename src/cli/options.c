@@ -1,5 +1,6 @@
 #include "cli/options.h"
 
+#include "cli/drive_options.h"
 #include "machine/memory_map.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@ enum option_id {
     OPT_FIRMWARE,
     OPT_INITRD,
     OPT_APPEND,
+    OPT_DISK,
     OPT_MEMORY,
     OPT_CPUS,
     OPT_CPU,
@@ -39,6 +41,7 @@ static const struct option run_options[] = {
     {"kernel", required_argument, NULL, OPT_KERNEL},
     {"initrd", required_argument, NULL, OPT_INITRD},
     {"append", required_argument, NULL, OPT_APPEND},
+    {"disk", required_argument, NULL, OPT_DISK},
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"cpus", required_argument, NULL, OPT_CPUS},
     {"cpu", required_argument, NULL, OPT_CPU},
@@ -67,12 +70,17 @@ const char *options_run_help(void)
            "       doppel run --firmware bios|FILE [OPTION]...\n"
            "\n"
            "Runs a guest: a Linux bzImage, or an ELF kernel (PVH, Multiboot, or plain), or what\n"
-           "firmware boots.\n"
+           "firmware boots from a disk.\n"
            "\n"
            "  --firmware IMAGE    the guest's firmware: bios, which is SeaBIOS, or a file\n"
            "  --kernel FILE       the guest's kernel\n"
            "  --initrd FILE       its initial RAM disk, or Multiboot module\n"
            "  --append TEXT       its command line\n"
+           "  --disk FILE[,SETTING...]\n"
+           "                      a disk, whose image is raw or qcow2; may be given again.\n"
+           "                      Settings: if=virtio, format=raw|qcow2 (default: what the file\n"
+           "                      is), readonly, snapshot (changes are lost), size=SIZE (makes\n"
+           "                      the image, or makes it larger)\n"
            "  --memory SIZE       RAM, as 512M or 2G (default 512M)\n"
            "  --cpus 1            number of CPUs; there can be one\n"
            "  --cpu MODEL         v1, v2, v3 (x86-64 levels) or host (default: the best that\n"
@@ -231,6 +239,8 @@ static bool apply(int id, const char *value, struct run_options *options, struct
     case OPT_APPEND:
         vm->append = value;
         return true;
+    case OPT_DISK:
+        return drive_options_add_disk(vm, value, error);
     case OPT_MEMORY:
         return parse_memory(value, &vm->memory, error);
     case OPT_CPUS:
@@ -338,7 +348,15 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
     if (options->vm.engine == VM_COSIM && options->vm.gdb)
         return error_set(error, "--engine cosim: gdb would change one CPU of the two; leave out "
                                 "--gdb");
+    if (options->vm.engine == VM_COSIM && options->vm.drive_count)
+        return error_set(error, "--engine cosim: a disk writes to one memory of the two; leave "
+                                "out --disk");
     if (options->trace_file && !options->vm.trace.mask)
         return error_set(error, "--trace-file needs --trace=LIST");
     return true;
+}
+
+void options_free(struct run_options *options)
+{
+    drive_options_free(&options->vm);
 }

@@ -21,8 +21,11 @@ struct run_options {
     bool help;
 };
 
-/* Parses argv[1..]. Strings in *options point into argv. */
+/* Parses argv[1..]. Strings in *options point into argv; options_free() afterwards, on failure too.
+ */
 bool options_parse_run(int argc, char **argv, struct run_options *options, struct error *error);
+
+void options_free(struct run_options *options);
 
 /* What `doppel run --help` prints. */
 const char *options_run_help(void);

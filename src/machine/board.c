@@ -25,6 +25,7 @@
 #include "devices/timer/mc146818.h"
 #include "machine/chipset.h"
 #include "machine/memory_map.h"
+#include "machine/storage.h"
 #include "mmu/phys.h"
 
 #include <stdlib.h>
@@ -48,6 +49,7 @@ struct board {
     struct board_config config;
     struct chipset *chipset;
     struct vga *vga; /* or NULL */
+    struct storage *storage;
     struct fw_cfg *fw_cfg;
     struct i8237 *dma;
     uint16_t isa_irqs, pci_irqs; /* who asserts which IRQ */
@@ -300,6 +302,17 @@ static bool create_vga(struct board *board, struct error *error)
     return board->vga || error_set(error, "no memory for the guest's VGA");
 }
 
+static bool create_storage(struct board *board, struct error *error)
+{
+    board->storage = storage_create(
+        &(struct storage_config){
+            .drives = board->config.drives,
+            .pci = chipset_pci_bus(board->chipset),
+        },
+        error);
+    return board->storage;
+}
+
 static bool create_masters(struct board *board)
 {
     struct dma memory = phys_dma(board->config.phys);
@@ -420,7 +433,7 @@ struct board *board_create(const struct board_config *config, struct error *erro
         !create_serial(board) || !create_masters(board) || !create_test_devices(board)) {
         error_format(error, "no memory for the guest's devices");
     } else if (create_chipset(board, error) && create_vga(board, error) &&
-               map_devices(board, error)) {
+               create_storage(board, error) && map_devices(board, error)) {
         set_cmos_contents(board);
         return board;
     }
@@ -432,6 +445,8 @@ void board_destroy(struct board *board)
 {
     fw_cfg_destroy(board->fw_cfg);
     i8237_destroy(board->dma);
+    if (board->storage)
+        storage_destroy(board->storage);
     if (board->chipset)
         chipset_destroy(board->chipset);
     if (board->vga)

@@ -1,5 +1,6 @@
 #include "machine/vm_internal.h"
 
+#include "backends/block/block.h"
 #include "backends/chardev.h"
 #include "backends/display/display.h"
 #include "bus/bus.h"
@@ -191,6 +192,12 @@ static bool create_host_side(struct vm *vm, struct error *error)
     return !vm->config.debugcon || vm->debugcon;
 }
 
+static bool open_drives(struct vm *vm, struct error *error)
+{
+    struct block_config config = {.bus = vm->bus};
+    return drives_open(&vm->drives, vm->config.drives, vm->config.drive_count, &config, error);
+}
+
 static bool create_memory(struct vm *vm, struct error *error)
 {
     struct file_data image = {0};
@@ -239,6 +246,7 @@ static bool create_board(struct vm *vm, struct error *error)
         .debugcon = vm->debugcon,
         .debugcon_port = vm->config.debugcon_port,
         .display = vm->display,
+        .drives = &vm->drives,
         .intr = {on_cpu_line, vm, CPU_REQUEST_INTR},
         .nmi = {on_cpu_line, vm, CPU_REQUEST_NMI},
         .smi = {on_cpu_line, vm, CPU_REQUEST_SMI},
@@ -286,8 +294,8 @@ struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct e
     vm->vcpu_wakes_at = CLOCK_NEVER;
     vm->holds = config->start_stopped ? HOLD_START : 0;
     vcpu_init(&vm->vcpu);
-    if (create_host_side(vm, error) && create_memory(vm, error) && create_board(vm, error) &&
-        create_cpu(vm, error)) {
+    if (create_host_side(vm, error) && open_drives(vm, error) && create_memory(vm, error) &&
+        create_board(vm, error) && create_cpu(vm, error)) {
         vcpu_attach(&vm->vcpu, vm->cpu, vm->cosim);
         bus_lock(vm->bus);
         board_reset(vm->board);
@@ -301,6 +309,7 @@ struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct e
 
 void vm_destroy(struct vm *vm)
 {
+    drives_close(&vm->drives);
     if (vm->gdb)
         gdb_destroy(vm->gdb);
     if (vm->cosim)

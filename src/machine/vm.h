@@ -7,6 +7,7 @@
 #include "base/trace.h"
 #include "base/types.h"
 #include "jit/jit.h"
+#include "machine/drives.h"
 
 #include <stdio.h>
 
@@ -24,6 +25,8 @@ struct vm;
 struct vm_config {
     const char *firmware; /* machine/firmware.h; or NULL: direct boot of the kernel */
     const char *kernel, *initrd, *append;
+    struct drive_options drives[DRIVES_MAX];
+    unsigned drive_count;
     uint64_t memory;       /* bytes, page-aligned */
     const char *cpu_model; /* NULL: the best the host can run */
     const char *serial;    /* chardev spec of COM1 */

@@ -32,7 +32,8 @@ struct vm {
     struct loop *loop; /* not owned */
     struct chardev *serial, *debugcon;
     struct display *display; /* or NULL: no screen */
-    struct cosim *cosim;     /* VM_COSIM; it owns the CPU then */
+    struct drives drives;
+    struct cosim *cosim; /* VM_COSIM; it owns the CPU then */
     struct cpu *cpu;
     struct board *board;
     struct vcpu vcpu;

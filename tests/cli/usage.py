@@ -52,6 +52,9 @@ def check_command_lines():
     refuses(["--firmware", "--kernel"], "run", "--kernel", ELF, "--firmware", "bios")
     refuses(["--initrd"], "run", "--firmware", "bios", "--initrd", ELF)
     refuses(["--append"], "run", "--firmware", "bios", "--append", "quiet")
+    refuses(["--disk", "missing.img"], "run", "--firmware", "bios", "--disk", "missing.img")
+    refuses(["--disk", "speed=", "snapshot"], "run", "--kernel", ELF, "--disk", f"{ELF},speed=1")
+    refuses(["cosim", "--disk"], "run", "--kernel", ELF, "--engine", "cosim", "--disk", ELF)
     refuses(["--firmware", ELF, "64 KiB"], "run", "--firmware", ELF, "--serial", "none")
     for port in ["", "0", "port", "65536", "-1", "0x402x"]:
         run_refuses(["--debugcon-port", port], "--debugcon-port", port)

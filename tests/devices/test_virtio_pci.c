@@ -2,63 +2,16 @@
  * status, queues, interrupts and configuration by both interfaces, as a driver sees them. */
 #include "devices/virtio/virtio_pci.h"
 
-#include "probe.h"
+#include "virtio_driver.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-enum { RAM = 0x20000, DESCRIPTORS = 0x1000, OUT = 0x8000, IN = 0x9000 };
-enum { SLOT = 3, BASE = 0xc000, MODERN = 0xe0000000, SIZE = 8, FEATURE = 1 << 5 };
-enum { COMMON = 0, ISR = 0x1000, DEVICE = 0x2000, NOTIFY = 0x3000 };
-enum { ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4, FEATURES_OK = 8, NEEDS_RESET = 64 };
-enum { VERSION_1 = 1 };       /* in the second word of features */
+enum { OUT = 0x8000, IN = 0x9000, FEATURE = 1 << 5 };
 enum { NEXT = 1, WRITE = 2 }; /* of descriptors */
-
-static struct bus *bus;
-static struct pci_bus *pci;
-static struct probe line;
-static uint8_t ram[RAM];
 
 static struct echo {
     struct virtio_pci virtio;
     struct virtqueue_chain chain;
     unsigned resets, config_writes;
 } echo;
-
-static bool inside(uint64_t address, uint64_t size)
-{
-    return address <= RAM && size <= RAM - address;
-}
-
-static bool memory_read(void *opaque, uint64_t address, void *data, uint64_t size)
-{
-    (void)opaque;
-    if (inside(address, size))
-        memcpy(data, ram + address, size);
-    return inside(address, size);
-}
-
-static bool memory_write(void *opaque, uint64_t address, const void *data, uint64_t size)
-{
-    (void)opaque;
-    if (inside(address, size))
-        memcpy(ram + address, data, size);
-    return inside(address, size);
-}
-
-static void *memory_map(void *opaque, uint64_t address, uint64_t *size)
-{
-    (void)opaque;
-    return inside(address, *size) ? ram + address : NULL;
-}
-
-static void memory_written(void *opaque, uint64_t address, uint64_t size)
-{
-    (void)opaque;
-    cr_assert(inside(address, size));
-}
-
-static const struct dma_ops memory_ops = {memory_read, memory_write, memory_map, memory_written};
 
 static void copy(struct virtio_pci *device, unsigned queue)
 {
@@ -88,21 +41,9 @@ static void note_config(struct virtio_pci *device, unsigned offset, unsigned siz
 static const struct virtio_pci_ops echo_ops = {
     .name = "echo", .notify = copy, .reset = note_reset, .config_written = note_config};
 
-static void config_write(unsigned offset, uint32_t value, unsigned size)
-{
-    pci_bus_write(pci, pci_devfn(SLOT, 0), offset, value, size);
-}
-
-static uint32_t config_read(unsigned offset, unsigned size)
-{
-    return pci_bus_read(pci, pci_devfn(SLOT, 0), offset, size);
-}
-
 static void set_up(void)
 {
-    bus = bus_create();
-    pci = pci_bus_create(&(struct pci_bus_config){
-        .bus = bus, .dma = {&memory_ops, NULL}, .line[(SLOT + 3) % 4] = probe_line(&line)});
+    driver_create_bus();
     cr_assert(virtio_pci_init(&echo.virtio, &echo_ops,
                               &(struct virtio_pci_identity){
                                   .type = VIRTIO_TYPE_ENTROPY,
@@ -115,34 +56,20 @@ static void set_up(void)
                               }));
     memcpy(echo.virtio.config, "capacity", 8);
     cr_assert(virtio_pci_attach(&echo.virtio, pci, SLOT));
-    pci_bus_reset(pci);
-    config_write(PCI_BASE_ADDRESS, BASE, 4);
-    config_write(PCI_BASE_ADDRESS + 16, MODERN, 4);
-    config_write(PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+    driver_map_device();
 }
 
 static void tear_down(void)
 {
     virtio_pci_free(&echo.virtio);
-    pci_bus_destroy(pci);
-    bus_destroy(bus);
-}
-
-static uint64_t get(uint64_t offset, unsigned size)
-{
-    return bus_read(bus, BUS_MMIO, MODERN + offset, size);
-}
-
-static void put(uint64_t offset, uint64_t value, unsigned size)
-{
-    bus_write(bus, BUS_MMIO, MODERN + offset, value, size);
+    driver_destroy_bus();
 }
 
 /* A chain of a buffer to read and one to write, in the rings that follow each other as a legacy
  * driver has them; the used ring is in the next page. */
 static void offer(uint16_t count)
 {
-    uint8_t *descriptors = ram + DESCRIPTORS, *available = descriptors + 16 * SIZE;
+    uint8_t *descriptors = ram + DESCRIPTORS, *available = ram + AVAILABLE;
     store_le(descriptors, OUT, 8);
     store_le(descriptors + 8, 8, 4);
     store_le(descriptors + 12, NEXT, 2);
@@ -153,32 +80,6 @@ static void offer(uint16_t count)
     store_le(available + 2, count, 2);
     memcpy(ram + OUT, "question", 8);
     memset(ram + IN, 0, 32);
-}
-
-static uint16_t used(void)
-{
-    return (uint16_t)load_le(ram + DESCRIPTORS + 0x1000 + 2, 2);
-}
-
-/* What a modern driver does, up to FEATURES_OK. */
-static void negotiate(uint32_t low, uint32_t high)
-{
-    put(0x14, 0, 1);
-    put(0x14, ACKNOWLEDGE | DRIVER, 1);
-    put(0x08, 0, 4);
-    put(0x0c, low, 4);
-    put(0x08, 1, 4);
-    put(0x0c, high, 4);
-    put(0x14, ACKNOWLEDGE | DRIVER | FEATURES_OK, 1);
-}
-
-static void enable_queue(unsigned queue)
-{
-    put(0x16, queue, 2);
-    put(0x20, DESCRIPTORS, 8);
-    put(0x28, DESCRIPTORS + 16 * SIZE, 8);
-    put(0x30, DESCRIPTORS + 0x1000, 8);
-    put(0x1c, 1, 2);
 }
 
 static void start_modern(void)
@@ -233,7 +134,7 @@ Test(virtio_pci, carries_chains_for_a_modern_driver)
     put(NOTIFY, 0, 2);
     cr_assert_eq(used(), 1);
     cr_assert_arr_eq(ram + IN, "question", 8);
-    cr_assert_eq(load_le(ram + DESCRIPTORS + 0x1000 + 8, 4), 8, "bytes written");
+    cr_assert_eq(load_le(ram + USED + 8, 4), 8, "bytes written");
     cr_assert(line.level);
     cr_assert_eq(get(ISR, 1), 1);
     cr_assert_not(line.level);

@@ -1,0 +1,42 @@
+/* The guest's drives as the host sees them: their images, places and names. The board makes their
+ * devices (storage.h). */
+#ifndef DOPPEL_MACHINE_DRIVES_H
+#define DOPPEL_MACHINE_DRIVES_H
+
+#include "backends/block/options.h"
+
+#define DRIVES_MAX 24
+#define DRIVE_ANY_UNIT (-1)
+
+struct block_config;
+struct block_image;
+
+enum drive_kind { DRIVE_VIRTIO, DRIVE_KINDS };
+
+struct drive_options {
+    enum drive_kind kind;
+    int unit; /* struct drive; or DRIVE_ANY_UNIT: the next that is free */
+    struct disk_options disk;
+};
+
+struct drive {
+    enum drive_kind kind;
+    unsigned unit; /* virtio: 0 on */
+    char name[24]; /* as QEMU's: virtio0 */
+    struct block_image *image;
+};
+
+/* Ordered as the options are. */
+struct drives {
+    struct drive drive[DRIVES_MAX];
+    unsigned count;
+};
+
+/* Opens all images. False: *error says why; drives_close() all the same. */
+bool drives_open(struct drives *drives, const struct drive_options *options, unsigned count,
+                 const struct block_config *config, struct error *error);
+/* Cancels what is in flight. After the vCPU has stopped and before the board is destroyed, without
+ * the bus lock. */
+void drives_close(struct drives *drives);
+
+#endif
