@@ -55,10 +55,10 @@ struct board_config {
     unsigned physical_bits;               /* of the CPU */
     struct chardev *serial;               /* COM1; NULL: nothing is plugged in */
     uint16_t debugcon_port;
-    struct chardev *debugcon; /* NULL: no debug console */
-    struct display *display;  /* what the VGA draws on; NULL: no VGA */
-    struct file_data vga_rom; /* its option ROM, copied; or none */
-    const struct drives *drives;
+    struct chardev *debugcon;       /* NULL: no debug console */
+    struct display *display;        /* what the VGA draws on; NULL: no VGA */
+    struct file_data vga_rom;       /* its option ROM, copied; or none */
+    const struct drives *drives;    /* NULL: none */
     struct irq_line intr;           /* to the CPU: a level */
     struct irq_line nmi, smi, init; /* to the CPU: pulses */
     struct irq_line ignne;          /* to the CPU: high where it is to ignore x87 exceptions */

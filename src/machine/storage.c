@@ -13,7 +13,7 @@ struct storage {
 static bool create_virtio(struct storage *storage, struct error *error)
 {
     const struct drives *drives = storage->config.drives;
-    for (unsigned i = 0; i < drives->count; i++) {
+    for (unsigned i = 0; drives && i < drives->count; i++) {
         if (drives->drive[i].kind != DRIVE_VIRTIO)
             continue;
         storage->virtio[i] = virtio_blk_create(&(struct virtio_blk_config){

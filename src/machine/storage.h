@@ -11,7 +11,7 @@ struct storage;
 
 /* Nothing is owned. */
 struct storage_config {
-    const struct drives *drives;
+    const struct drives *drives; /* NULL: none */
     struct pci_bus *pci;
 };
 

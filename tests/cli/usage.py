@@ -53,7 +53,7 @@ def check_command_lines():
     refuses(["--initrd"], "run", "--firmware", "bios", "--initrd", ELF)
     refuses(["--append"], "run", "--firmware", "bios", "--append", "quiet")
     refuses(["--disk", "missing.img"], "run", "--firmware", "bios", "--disk", "missing.img")
-    refuses(["--disk", "speed=", "snapshot"], "run", "--kernel", ELF, "--disk", f"{ELF},speed=1")
+    refuses(["--disk", "speed", "snapshot"], "run", "--kernel", ELF, "--disk", f"{ELF},speed=1")
     refuses(["cosim", "--disk"], "run", "--kernel", ELF, "--engine", "cosim", "--disk", ELF)
     refuses(["--firmware", ELF, "64 KiB"], "run", "--firmware", ELF, "--serial", "none")
     for port in ["", "0", "port", "65536", "-1", "0x402x"]:
