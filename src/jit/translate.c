@@ -197,14 +197,14 @@ struct translation *jit_translate(struct cpu *cpu, struct block *block, bool pla
     struct jit *jit = cpu->jit;
     if (!jit_has_room(jit) || !blocks_has_room(interp_blocks(cpu)))
         return NULL;
-    struct emitter e = {
-        .a = {jit->mem.write + jit->used},
-        .cpu = cpu,
-        .jit = jit,
-        .block = block,
-        .plain = plain,
-        .translation = jit_record(jit, sizeof(struct translation)),
-    };
+    struct emitter e;
+    memset(&e, 0, offsetof(struct emitter, live));
+    e.a.p = jit->mem.write + jit->used;
+    e.cpu = cpu;
+    e.jit = jit;
+    e.block = block;
+    e.plain = plain;
+    e.translation = jit_record(jit, sizeof(struct translation));
     *e.translation = (struct translation){.offset = (uint16_t)(block->gpa & ~PAGE_MASK)};
     uint8_t *start = e.a.p;
     emit_body(&e);

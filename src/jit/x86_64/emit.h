@@ -59,8 +59,7 @@ struct emitter {
     struct jit *jit;
     struct block *block;
     struct translation *translation;
-    unsigned index;                     /* of the instruction being emitted */
-    uint32_t live[BLOCK_MAX_INSNS + 1]; /* status flags live before each instruction, and after */
+    unsigned index; /* of the instruction being emitted */
 
     /* Where the guest's status flags are, if any is live; both may hold. */
     bool in_host;   /* in the host's flags */
@@ -70,18 +69,17 @@ struct emitter {
     bool vec_live, fx_live;
     const struct interp_insn *fip; /* the instruction whose FIP is not yet in cpu->fx, or NULL */
     bool plain; /* every access is checked for itself, and its handler runs where that fails */
-    struct groups groups;
     unsigned taken; /* accesses of the instruction that have been emitted */
     struct pointer pointer[POINTERS];
-    struct refill_path refill[ACCESS_MAX];
-    unsigned refill_count;
+    unsigned refill_count, slow_count, exit_count, target_count;
 
+    /* From here on nothing is cleared for a block: the counts above tell what is in use. */
+    uint32_t live[BLOCK_MAX_INSNS + 1]; /* status flags live before each instruction, and after */
+    struct groups groups;
+    struct refill_path refill[ACCESS_MAX];
     struct slow_path slow[SLOW_MAX * BLOCK_MAX_INSNS];
-    unsigned slow_count;
     struct side_exit exit[BLOCK_MAX_EXITS + 1];
-    unsigned exit_count;
     struct target_flags target[BLOCK_MAX_EXITS + 2];
-    unsigned target_count;
 };
 
 static inline bool is_pinned(unsigned guest)
