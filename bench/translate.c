@@ -103,11 +103,12 @@ static void measure(struct bench *bench, size_t size, unsigned passes)
     while (++pass < passes || (!passes && bench->decode_ns + bench->translate_ns < RUN_NS));
     const struct jit_stats *jit = jit_stats(bench->cpu);
     double instructions = (double)stats->instructions_decoded;
-    printf("%u passes over %.0f instructions in %.0f blocks: an instruction takes %.1f ns to decode "
-           "and %.1f ns to translate; %.2f host bytes a guest byte\n",
-           pass, instructions / pass, (double)stats->blocks_decoded / pass,
-           (double)bench->decode_ns / instructions, (double)bench->translate_ns / instructions,
-           (double)jit->host_bytes / (double)jit->guest_bytes);
+    printf(
+        "%u passes over %.0f instructions in %.0f blocks: an instruction takes %.1f ns to decode "
+        "and %.1f ns to translate; %.2f host bytes a guest byte\n",
+        pass, instructions / pass, (double)stats->blocks_decoded / pass,
+        (double)bench->decode_ns / instructions, (double)bench->translate_ns / instructions,
+        (double)jit->host_bytes / (double)jit->guest_bytes);
 }
 
 static int fail(const char *message)

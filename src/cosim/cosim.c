@@ -398,7 +398,7 @@ struct cosim *cosim_create(const struct cpu_config *config, const struct jit_con
         return NULL;
     }
     struct jit_config alone = *jit;
-    alone.without |= JIT_CHAINING;
+    alone.without |= JIT_CHAINING | JIT_PATIENCE;
     cosim->machine_clock = config->clock;
     cosim->replay.intc = config->intc;
     if (!(cosim->phys = phys_clone(config->phys, cosim->bus, error)) ||

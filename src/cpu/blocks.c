@@ -121,8 +121,15 @@ static struct code_page *find_page(struct blocks *blocks, gpa_t page)
 
 static void set_bits(uint8_t *bitmap, unsigned start, unsigned end)
 {
-    for (unsigned i = start; i < end; i++)
-        bitmap[i / 8] |= (uint8_t)BIT(i % 8);
+    uint8_t first = (uint8_t)(0xff << start % 8), last = (uint8_t)(0xff >> (7 - (end - 1) % 8));
+    unsigned from = start / 8, to = (end - 1) / 8;
+    if (from == to) {
+        bitmap[from] |= first & last;
+        return;
+    }
+    bitmap[from] |= first;
+    memset(bitmap + from + 1, 0xff, to - from - 1);
+    bitmap[to] |= last;
 }
 
 static void add_ref(struct cpu *cpu, struct blocks *blocks, struct block *block, gpa_t gpa,

@@ -59,8 +59,10 @@ struct written_range {
 
 struct code_page;
 
-/* Code that is rewritten time and again is not worth translating until it has run as often as a
- * translation costs. Rewrites are counted by hash of a block's address. */
+/* How often a block is interpreted before it is translated. Many run only once. Code that is
+ * rewritten time and again is not worth translating until it has run as often as a translation
+ * costs; rewrites are counted by hash of a block's address. */
+#define FIRST_PATIENCE 1
 #define REWRITE_COUNTS 4096
 #define REWRITES_MAX 3
 #define REWRITTEN_PATIENCE 12
@@ -78,8 +80,9 @@ struct blocks {
     struct code_page **pages; /* by page: which blocks have code there */
     struct jump_entry *jump;
     uint8_t rewrites[REWRITE_COUNTS];
-    struct block *loose;  /* one instruction fetched from a device: kept nowhere */
-    pthread_mutex_t lock; /* of the following; nothing is locked inside it */
+    uint16_t first_patience; /* of new blocks; an engine's to set */
+    struct block *loose;     /* one instruction fetched from a device: kept nowhere */
+    pthread_mutex_t lock;    /* of the following; nothing is locked inside it */
     struct written_range written[WRITTEN_MAX];
     unsigned written_count;
     bool drop_all;

@@ -11,12 +11,23 @@ static void raise_too_long(struct cpu *cpu, const struct interp_insn *in)
     cpu_raise_error(cpu, VECTOR_GP, 0);
 }
 
+/* Every integer instruction has a handler. It is looked for when it first runs: with a translator
+ * that is seldom. */
+static void select_and_run(struct cpu *cpu, const struct interp_insn *in)
+{
+    struct interp_insn *decoded = (struct interp_insn *)in;
+    decoded->handler = interp_select_integer(&in->insn, cpu->mode);
+    decoded->handler(cpu, in);
+}
+
 static interp_handler *select_handler(const struct cpu *cpu, struct dec_insn *insn, uint32_t mode)
 {
+    if (interp_is_free(insn))
+        return select_and_run;
     interp_degrade(insn, cpu->model);
     interp_handler *handler = interp_gate(insn, mode, cpu->model);
-    if (!handler)
-        handler = interp_select_integer(insn, mode);
+    if (!handler && dec_info(insn->op)->op_class == DEC_CLASS_INTEGER)
+        return select_and_run;
     if (!handler)
         handler = interp_select_system(insn, mode);
     if (!handler)
@@ -46,7 +57,7 @@ static enum added add_insn(struct cpu *cpu, struct block *block, enum dec_status
         return ADDED_LAST;
     }
     in->handler = select_handler(cpu, &in->insn, block->mode);
-    if (!interp_attach_code(cpu, in))
+    if (in->handler != select_and_run && !interp_attach_code(cpu, in))
         return ADDED_NOT;
     block->count++;
     block->length += in->insn.length;
@@ -64,7 +75,7 @@ static struct block *start_block(struct cpu *cpu, struct blocks *blocks, struct 
     block->mode = mode;
     block->count = 0;
     block->length = 0;
-    block->patience = rewritten ? REWRITTEN_PATIENCE : 0;
+    block->patience = rewritten ? REWRITTEN_PATIENCE : blocks->first_patience;
     block->translation = block->plain_translation = NULL;
     cpu->stats.blocks_decoded++;
     return block;
@@ -123,7 +134,7 @@ struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_
     unsigned room = PAGE_SIZE - (unsigned)(gpa & ~PAGE_MASK);
     struct block *block = start_block(cpu, blocks, blocks_top(blocks), gpa, mode);
     enum added added = ADDED;
-    unsigned exits = 0;
+    unsigned exits = 0, marked = 0;
     while (added == ADDED && block->count < BLOCK_MAX_INSNS && block->length < room) {
         unsigned offset = block->length;
         bool after_exit = block->count && block->insn[block->count - 1].insn.op == DEC_OP_JCC;
@@ -131,7 +142,10 @@ struct block *block_build(struct cpu *cpu, struct blocks *blocks, gva_t va, gpa_
             (exits++ == BLOCK_MAX_EXITS || blocks_begin_at(blocks, gpa + offset, block->mode)))
             break;
         unsigned size = min_unsigned(room - offset, DEC_MAX_LENGTH);
-        blocks_mark(cpu, gpa + offset, size);
+        if (offset + size > marked) {
+            blocks_mark(cpu, gpa + offset, size);
+            marked = (unsigned)(align_up(gpa + offset + size, PHYS_CODE_GRANULE) - gpa);
+        }
         enum dec_status status = dec_decode(code + offset, size, mode_code(block->mode),
                                             &block->insn[block->count].insn);
         if (status == DEC_TRUNCATED)

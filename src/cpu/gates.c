@@ -14,6 +14,14 @@ void interp_raise_nm(struct cpu *cpu, const struct interp_insn *in)
     cpu_raise(cpu, VECTOR_NM);
 }
 
+bool interp_is_free(const struct dec_insn *insn)
+{
+    const struct dec_info *info = dec_info(insn->op);
+    return info->op_class == DEC_CLASS_INTEGER && info->feature == DEC_FEATURE_BASE &&
+           !(info->attributes & DEC_ATTR_PROTECTED) && insn->op != DEC_OP_LAHF &&
+           insn->op != DEC_OP_SAHF;
+}
+
 void interp_degrade(struct dec_insn *insn, const struct cpu_model *model)
 {
     if (insn->op == DEC_OP_TZCNT && !model->features[DEC_FEATURE_BMI1])

@@ -17,6 +17,10 @@ interp_handler *interp_gate(const struct dec_insn *insn, uint32_t mode,
  * (REP is ignored there), PREFETCHW as NOP. To be called before interp_gate(). */
 void interp_degrade(struct dec_insn *insn, const struct cpu_model *model);
 
+/* Whether an instruction is as it is in every mode and on every model: then neither of the above
+ * has anything to say. Most are. */
+bool interp_is_free(const struct dec_insn *insn);
+
 /* The handlers themselves: #UD and #NM. */
 interp_handler interp_raise_ud, interp_raise_nm;
 

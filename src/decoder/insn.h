@@ -66,8 +66,8 @@ enum { DEC_READ = 1, DEC_WRITE = 2 };
 struct dec_operand {
     uint8_t kind; /* enum dec_operand_kind */
     uint8_t reg;
-    uint16_t size;  /* of the datum in bytes; scalar SSE operands in registers have size 16 */
-    uint8_t access; /* DEC_READ | DEC_WRITE */
+    uint16_t size : 14;  /* of the datum in bytes; scalar SSE operands in registers have size 16 */
+    uint16_t access : 2; /* DEC_READ | DEC_WRITE */
 };
 
 /* The one memory operand that an instruction can have. Memory that is implied (by strings, XLAT,

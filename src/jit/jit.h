@@ -31,6 +31,7 @@ enum jit_feature {
     JIT_GLOBAL = 1 << 4,   /* what is found through global translations stays so in all spaces */
     JIT_GROUPS = 1 << 5,   /* one check for several memory accesses */
     JIT_LARGE = 1 << 6,    /* links between the pages of a large page */
+    JIT_PATIENCE = 1 << 7, /* interpreting each block once first: off to test translated code */
 };
 
 /* What lets translated code go on to other blocks: without it, a run is a block. */

@@ -18,7 +18,7 @@
 #define HWCAP2_FSGSBASE BIT(1)
 
 static const char *const feature_names[] = {"native", "links",  "liveness", "lookup",
-                                            "global", "groups", "large"};
+                                            "global", "groups", "large",    "patience"};
 
 bool jit_parse_features(const char *list, uint32_t *features, const char **bad)
 {
@@ -41,7 +41,7 @@ bool jit_parse_features(const char *list, uint32_t *features, const char **bad)
 
 const char *jit_feature_names(void)
 {
-    return "native, links, liveness, lookup, global, groups, large";
+    return "native, links, liveness, lookup, global, groups, large, patience";
 }
 
 static void set_gs(struct cpu *cpu)
@@ -53,7 +53,7 @@ static void set_gs(struct cpu *cpu)
 }
 
 /* Translations are for flat code: RIP is a linear address, and data accesses need no check but the
- * TLB's. Blocks that are rewritten all the time are interpreted for a while. */
+ * TLB's. New blocks, and those that are rewritten all the time, are interpreted for a while. */
 static bool can_run(struct cpu *cpu, struct block *block)
 {
     if (!(cpu->mode & MODE_FLAT_CS) || block == interp_blocks(cpu)->loose)
@@ -236,6 +236,7 @@ bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *
         return false;
     jit->to_exec = jit->mem.exec - jit->mem.write;
     jit_emit_thunks(cpu);
+    interp_blocks(cpu)->first_patience = jit_has(jit, JIT_PATIENCE) ? FIRST_PATIENCE : 0;
     interp_flush(cpu);
     return true;
 }

@@ -149,11 +149,11 @@ static void run_program(struct test *test, uint64_t seed, bool first)
 
 static bool create(struct test *test)
 {
-    static const struct jit_config defaults;
+    static const struct jit_config at_once = {.without = JIT_PATIENCE};
     test->native = native_create(DIFF_PROGRAMS);
     for (unsigned i = 0; test->native && i < ENGINES; i++)
         test->guest[i] = guest_create(DIFF_PROGRAMS);
-    if (!test->guest[INTERP] || !test->guest[JIT] || !guest_translate(test->guest[JIT], &defaults))
+    if (!test->guest[INTERP] || !test->guest[JIT] || !guest_translate(test->guest[JIT], &at_once))
         return false;
     memset(native_code(test->native), 0, AREA_CODE_SIZE);
     test->program.code_base = AREA_CODE;

@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-static const struct jit_config defaults = {0};
+static const struct jit_config defaults = {.without = JIT_PATIENCE};
 
 static enum cpu_exit run_at(struct guest *guest, unsigned offset)
 {
@@ -149,7 +149,8 @@ Test(jit_engine, loops_are_interrupted)
 Test(jit_engine, full_cache)
 {
     static const uint8_t insn[] = {0xff, 0x04, 0x25, 0x00, 0xf0, 0x7f, 0x00}; /* inc [GUEST_DATA] */
-    const struct jit_config config = {.code_size = JIT_CODE_MIN, .without = JIT_GROUPS};
+    const struct jit_config config = {.code_size = JIT_CODE_MIN,
+                                      .without = JIT_GROUPS | JIT_PATIENCE};
     struct guest guest;
     guest_create(&guest, &config);
     uint8_t code[GUEST_CODE_SIZE];
@@ -178,7 +179,7 @@ Test(jit_engine, old_code_calls_new_code)
     /* 1: call rdx; add rdx, 8; dec ecx; jnz 1b; hlt. Callees: 63 ADDs and a RET, from each ADD. */
     static const uint8_t caller[] = {0xff, 0xd2, 0x48, 0x83, 0xc2, 8, 0xff, 0xc9, 0x75, 0xf6, 0xf4};
     static const uint8_t insn[] = {0x48, 0x81, 0x04, 0x24, 0, 0, 0, 0}; /* add qword [rsp], 0 */
-    const struct jit_config config = {.code_size = JIT_CODE_MIN};
+    const struct jit_config config = {.code_size = JIT_CODE_MIN, .without = JIT_PATIENCE};
     struct guest guest;
     guest_create(&guest, &config);
     uint8_t code[GUEST_CODE_SIZE - PAGE_SIZE];
@@ -213,6 +214,22 @@ Test(jit_engine, non_canonical_return)
         cr_assert_eq(run_at(&guest, 0), CPU_EXIT_SHUTDOWN);
         cr_expect_eq(guest.cpu->rip, GUEST_CODE);
         cr_expect_eq(guest.cpu->gpr[REG_RSP], GUEST_DATA);
+    }
+    guest_destroy(&guest);
+}
+
+/* What runs once is not worth a translation. */
+Test(jit_engine, first_run_is_interpreted)
+{
+    static const uint8_t code[] = {0xff, 0xc0, 0xf4}; /* inc eax; hlt */
+    static const struct jit_config patient = {0};
+    struct guest guest;
+    guest_create(&guest, &patient);
+    guest_set_code(&guest, 0, code, sizeof(code));
+    for (unsigned runs = 1; runs <= 3; runs++) {
+        cr_assert_eq(run_at(&guest, 0), CPU_EXIT_HALT);
+        cr_expect_eq(guest.cpu->gpr[REG_RAX], runs);
+        cr_expect_eq(jit_stats(guest.cpu)->blocks, runs > 1);
     }
     guest_destroy(&guest);
 }

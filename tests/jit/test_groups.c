@@ -5,7 +5,7 @@
 
 #define SECOND_PAGE (GUEST_DATA + PAGE_SIZE)
 
-static const struct jit_config defaults = {0};
+static const struct jit_config defaults = {.without = JIT_PATIENCE};
 
 static void begin(struct guest *guest, const void *code, size_t size)
 {

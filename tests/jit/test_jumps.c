@@ -6,7 +6,7 @@
 #define FAR (GUEST_CODE + PAGE_SIZE)           /* what is remapped */
 #define OTHER (GUEST_CODE_GPA + 2 * PAGE_SIZE) /* to here */
 
-static const struct jit_config defaults = {0};
+static const struct jit_config defaults = {.without = JIT_PATIENCE};
 static struct guest guest;
 
 static void set_up(void)

@@ -109,7 +109,7 @@ static void compare_engines(uint32_t without)
 {
     static struct program program;
     static struct start start;
-    const struct jit_config config = {.without = without};
+    const struct jit_config config = {.without = without | JIT_PATIENCE};
     struct guest guests[2];
     guest_create(&guests[0], NULL);
     guest_create(&guests[1], &config);

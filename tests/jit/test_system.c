@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-static const struct jit_config defaults = {0};
+static const struct jit_config defaults = {.without = JIT_PATIENCE};
 
 static void run_on_both(struct guest guest[2], const void *code, size_t size,
                         enum cpu_exit expected)

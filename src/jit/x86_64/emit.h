@@ -68,7 +68,7 @@ struct emitter {
     /* The host's registers are known to hold the guest's; see struct cpu. */
     bool vec_live, fx_live;
     const struct interp_insn *fip; /* the instruction whose FIP is not yet in cpu->fx, or NULL */
-    bool plain; /* every access is checked for itself, and its handler runs where that fails */
+    bool plain;     /* every access is checked for itself, and its handler runs where that fails */
     unsigned taken; /* accesses of the instruction that have been emitted */
     struct pointer pointer[POINTERS];
     unsigned refill_count, slow_count, exit_count, target_count;
