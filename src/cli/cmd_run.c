@@ -18,6 +18,7 @@ struct run {
     struct run_options options;
     struct loop *loop;
     struct vm *vm;
+    struct control *control;
     int signals; /* a signalfd of SIGINT and SIGTERM */
     bool asked;  /* the power button has been pressed by a signal */
 };
@@ -110,8 +111,11 @@ static bool run_guest(struct run *run, int *status, struct error *error)
     if (!watch_signals(run, error))
         return false;
     run->vm = vm_create(&run->options.vm, run->loop, error);
+    if (!run->vm)
+        return false;
+    run->control = control_create(&run->options.control, run->vm, run->loop, error);
     struct vm_result result;
-    if (!run->vm || !vm_run(run->vm, &result, error))
+    if (!run->control || !vm_run(run->vm, &result, error))
         return false;
     terminal_leave_raw(); /* what is printed now is for people */
     if (result.end == VM_DIED)
@@ -122,44 +126,45 @@ static bool run_guest(struct run *run, int *status, struct error *error)
     return write_stats(run, error);
 }
 
-/* Runs the guest that run->options describe and frees what that takes. */
-static int run_to_end(struct run *run)
+int run_to_end(const struct run_options *options)
 {
+    struct run run = {.options = *options, .signals = -1};
     struct error error;
-    int status;
-    if (!run_guest(run, &status, &error)) {
+    int status = EXIT_HOST_ERROR;
+    if (!run_guest(&run, &status, &error)) {
         status = EXIT_HOST_ERROR;
         terminal_leave_raw();
         log_error("%s", error.text);
     }
-    if (run->vm)
-        vm_destroy(run->vm);
-    if (run->signals >= 0)
-        close(run->signals);
-    if (run->loop)
-        loop_destroy(run->loop);
-    if (run->options.trace_file && run->options.vm.trace.out &&
-        !close_written(run->options.vm.trace.out)) {
+    control_destroy(run.control);
+    if (run.vm)
+        vm_destroy(run.vm);
+    if (run.signals >= 0)
+        close(run.signals);
+    if (run.loop)
+        loop_destroy(run.loop);
+    if (run.options.trace_file && run.options.vm.trace.out &&
+        !close_written(run.options.vm.trace.out)) {
         status = EXIT_HOST_ERROR;
         log_error("--trace-file %s: not all of it could be written; is the disk full?",
-                  run->options.trace_file);
+                  run.options.trace_file);
     }
     return status;
 }
 
 int cmd_run(int argc, char **argv)
 {
-    struct run run = {.signals = -1};
+    struct run_options options;
     struct error error;
     int status = 0;
-    if (!options_parse_run(argc, argv, &run.options, &error)) {
+    if (!options_parse_run(argc, argv, &options, &error)) {
         log_error("%s", error.text);
         status = EXIT_HOST_ERROR;
-    } else if (run.options.help) {
+    } else if (options.help) {
         fputs(options_run_help(), stdout);
     } else {
-        status = run_to_end(&run);
+        status = run_to_end(&options);
     }
-    options_free(&run.options);
+    options_free(&options);
     return status;
 }

@@ -29,6 +29,9 @@ enum option_id {
     OPT_DISPLAY,
     OPT_NO_REBOOT,
     OPT_DEBUG_EXIT,
+    OPT_NAME,
+    OPT_QMP,
+    OPT_MONITOR,
     OPT_GDB,
     OPT_STATS,
     OPT_TRACE,
@@ -56,6 +59,10 @@ static const struct option run_options[] = {
     {"display", required_argument, NULL, OPT_DISPLAY},
     {"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
     {"debug-exit", no_argument, NULL, OPT_DEBUG_EXIT},
+    {"name", required_argument, NULL, OPT_NAME},
+    {"qmp", required_argument, NULL, OPT_QMP},
+    {"monitor", required_argument, NULL, OPT_MONITOR},
+    {"start-stopped", no_argument, NULL, 'S'},
     {"gdb", required_argument, NULL, OPT_GDB},
     {"stats", optional_argument, NULL, OPT_STATS},
     {"trace", required_argument, NULL, OPT_TRACE},
@@ -100,8 +107,12 @@ const char *options_run_help(void)
            "  --no-reboot         a reset ends the guest instead of restarting it\n"
            "  --debug-exit        port 0xf4 ends the guest with exit status (value << 1) | 1,\n"
            "                      and the pc-testdev device is there\n"
+           "  --qmp TARGET        control by QMP, at unix:PATH, tcp:PORT (of 127.0.0.1) or stdio\n"
+           "  --monitor TARGET    control by a person, at the same kinds of target\n"
+           "  --name TEXT         the guest's name, for QMP\n"
            "  --gdb TARGET        waits for gdb at tcp:PORT (of 127.0.0.1) or unix:PATH\n"
-           "  -S                  stops before the first instruction until gdb continues\n"
+           "  --start-stopped     stops before the first instruction (-S is the same) until gdb,\n"
+           "                      QMP or the monitor continues\n"
            "  --stats[=FILE]      at the end, counters on standard error, or as JSON in FILE\n"
            "  --trace=LIST        what the guest does, as lines on standard error: any of\n"
            "                      insn, exception, interrupt, port, mmio, pagefault, msr,\n"
@@ -274,6 +285,15 @@ static bool apply(int id, const char *value, struct run_options *options, struct
     case OPT_DEBUG_EXIT:
         vm->debug_exit = true;
         return true;
+    case OPT_NAME:
+        options->control.name = value;
+        return true;
+    case OPT_QMP:
+        options->control.qmp = value;
+        return true;
+    case OPT_MONITOR:
+        options->control.monitor = value;
+        return true;
     case OPT_GDB:
         vm->gdb = value;
         return true;
@@ -336,14 +356,42 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
         return true;
     if (optind < argc)
         return error_set(error, "%s: is not an option; see doppel run --help", argv[optind]);
-    if (!check_boot(&options->vm, error))
+    return options_check(options, error);
+}
+
+/* Standard input and output are for one of all. */
+static bool check_stdio(const struct run_options *options, struct error *error)
+{
+    const struct {
+        const char *option, *target;
+    } users[] = {
+        {"--serial", options->vm.serial},
+        {"--debugcon", options->vm.debugcon},
+        {"--qmp", options->control.qmp},
+        {"--monitor", options->control.monitor},
+    };
+    const char *first = NULL;
+    for (unsigned i = 0; i < ARRAY_SIZE(users); i++) {
+        if (!users[i].target || strcmp(users[i].target, "stdio") != 0)
+            continue;
+        if (first)
+            return error_set(error,
+                             "%s stdio: %s has stdio already; give one of them another "
+                             "target, or none",
+                             users[i].option, first);
+        first = users[i].option;
+    }
+    return true;
+}
+
+bool options_check(const struct run_options *options, struct error *error)
+{
+    if (!check_boot(&options->vm, error) || !check_stdio(options, error))
         return false;
-    if (options->vm.debugcon && !strcmp(options->vm.debugcon, "stdio") &&
-        !strcmp(options->vm.serial, "stdio"))
-        return error_set(error, "--debugcon stdio: --serial has stdio already; give --serial none "
-                                "or another target");
-    if (options->vm.start_stopped && !options->vm.gdb)
-        return error_set(error, "-S needs --gdb: nobody else can start the guest");
+    if (options->vm.start_stopped && !options->vm.gdb && !options->control.qmp &&
+        !options->control.monitor)
+        return error_set(error, "--start-stopped needs --gdb, --qmp or --monitor: nobody else can "
+                                "start the guest");
     if (options->vm.engine == VM_COSIM && options->vm.gdb)
         return error_set(error, "--engine cosim: gdb would change one CPU of the two; leave out "
                                 "--gdb");

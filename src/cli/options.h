@@ -3,6 +3,7 @@
 #define DOPPEL_CLI_OPTIONS_H
 
 #include "base/error.h"
+#include "control/control.h"
 #include "machine/vm.h"
 
 /* The process's exit statuses; --debug-exit adds the guest's own. */
@@ -15,6 +16,7 @@ enum exit_status {
 
 struct run_options {
     struct vm_config vm;
+    struct control_config control;
     const char *trace_file; /* NULL: standard error */
     bool stats;
     const char *stats_file; /* NULL: standard error, as a table */
@@ -26,6 +28,9 @@ struct run_options {
 bool options_parse_run(int argc, char **argv, struct run_options *options, struct error *error);
 
 void options_free(struct run_options *options);
+
+/* What cannot be together, whichever command line it came from. */
+bool options_check(const struct run_options *options, struct error *error);
 
 /* What `doppel run --help` prints. */
 const char *options_run_help(void);

@@ -53,6 +53,8 @@ struct board {
     struct fw_cfg *fw_cfg;
     struct i8237 *dma;
     uint16_t isa_irqs, pci_irqs; /* who asserts which IRQ */
+    uint16_t irqs;               /* which are high */
+    uint64_t irq_counts[16];     /* of rising edges */
     struct apic_bus *apic_bus;
     struct lapic *lapic;
     uint64_t lapic_base; /* where its page is mapped; 0 while it is not */
@@ -80,6 +82,9 @@ struct board {
 static void update_irq(struct board *board, unsigned irq)
 {
     bool level = (board->isa_irqs | board->pci_irqs) >> irq & 1;
+    uint16_t bit = (uint16_t)(1u << irq);
+    board->irq_counts[irq] += level && !(board->irqs & bit);
+    board->irqs = level ? board->irqs | bit : board->irqs & ~bit;
     TRACE(board->config.trace, TRACE_DEVICE, "IRQ %u is %s", irq, level ? "high" : "low");
     i8259_set_irq(board->pics, irq, level);
     ioapic_set_irq(board->ioapic, irq == BOARD_PIT_IRQ ? BOARD_PIT_IOAPIC_INPUT : irq, level);
@@ -534,4 +539,23 @@ void board_press_power_button(struct board *board)
 {
     TRACE(board->config.trace, TRACE_DEVICE, "power button");
     acpi_pm_press_power_button(board->pm);
+}
+
+void board_press_key(struct board *board, uint8_t key, bool pressed)
+{
+    ps2_keyboard_key(board->keyboard, key, pressed);
+}
+
+void board_print_interrupts(const struct board *board, FILE *out)
+{
+    ioapic_print(board->ioapic, out);
+    i8259_print(board->pics, out);
+}
+
+void board_print_irq_counts(const struct board *board, FILE *out)
+{
+    for (unsigned irq = 0; irq < ARRAY_SIZE(board->irq_counts); irq++) {
+        if (board->irq_counts[irq])
+            fprintf(out, "%2u: %llu\n", irq, (unsigned long long)board->irq_counts[irq]);
+    }
 }

@@ -9,6 +9,8 @@
 #include "bus/irq.h"
 #include "host/file.h"
 
+#include <stdio.h>
+
 /* ISA interrupt lines, and where a write resets the machine (for the ACPI tables). */
 enum {
     BOARD_PIT_IRQ = 0,
@@ -91,5 +93,13 @@ struct intc board_intc(struct board *board);
 
 /* Without the bus lock. */
 void board_press_power_button(struct board *board);
+
+/* A key, as devices/input/ps2_keyboard.h names it, goes down or up; the bus lock is held. */
+void board_press_key(struct board *board, uint8_t key, bool pressed);
+
+/* For a person to read: the interrupt controllers' state, and how often each IRQ has risen. The bus
+ * lock is held. */
+void board_print_interrupts(const struct board *board, FILE *out);
+void board_print_irq_counts(const struct board *board, FILE *out);
 
 #endif

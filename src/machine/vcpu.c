@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* With the lock held. */
 static void wait_at_most(struct vcpu *vcpu, uint64_t ns)
@@ -67,6 +68,7 @@ static void rest_while_held(struct vcpu *vcpu)
 static void *vcpu_main(void *opaque)
 {
     struct vcpu *vcpu = opaque;
+    vcpu->tid = gettid();
     for (;;) {
         rest_while_held(vcpu);
         enum cpu_exit exit = run(vcpu);

@@ -25,6 +25,7 @@ struct vcpu {
     vcpu_timers_fn *timers;
     void *opaque;
     pthread_t thread;
+    _Atomic int tid;      /* the host's number of it; 0 before it runs */
     pthread_mutex_t lock; /* guards the waits and what follows; taken last, after the bus lock */
     pthread_cond_t work;
     pthread_cond_t rest; /* resting has become true */

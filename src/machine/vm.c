@@ -273,6 +273,8 @@ static bool create_board(struct vm *vm, struct error *error)
         return false;
     vm->board = board_create(&config, error);
     file_free(&config.vga_rom);
+    if (vm->board)
+        typist_init(&vm->typist, vm->clock, vm->board);
     return vm->board &&
            firmware_describe(board_fw_cfg(vm->board), vm->config.memory, 1, vm->config.vga, error);
 }

@@ -103,6 +103,9 @@ void vm_reset(struct vm *vm, enum vm_cause cause);
 void vm_press_power_button(struct vm *vm);
 void vm_end(struct vm *vm, enum vm_cause cause);
 
+/* Types on the guest's keyboard: typist_type(), without the bus lock. */
+bool vm_type_keys(struct vm *vm, const uint8_t *keys, unsigned count, uint64_t ns);
+
 /* One observer; it outlives the vm's running. */
 void vm_set_observer(struct vm *vm, const struct vm_observer *observer);
 
@@ -110,6 +113,9 @@ void vm_set_observer(struct vm *vm, const struct vm_observer *observer);
  * be looked at; guest time goes on. Calls do not nest. */
 struct cpu *vm_hold_cpu(struct vm *vm);
 void vm_release_cpu(struct vm *vm);
+
+/* The host's number of the vCPU's thread; 0 before it runs. */
+int vm_vcpu_thread(const struct vm *vm);
 
 /* The guest's parts, for who looks at them; they live as long as the vm. */
 struct board *vm_board(struct vm *vm);

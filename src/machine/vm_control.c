@@ -146,6 +146,14 @@ void vm_press_power_button(struct vm *vm)
     tell(vm, VM_EVENT_POWER_BUTTON, VM_CAUSE_CONTROL);
 }
 
+bool vm_type_keys(struct vm *vm, const uint8_t *keys, unsigned count, uint64_t ns)
+{
+    bus_lock(vm->bus);
+    bool done = typist_type(&vm->typist, keys, count, ns);
+    bus_unlock(vm->bus);
+    return done;
+}
+
 /* --- For the loop. */
 
 void vm_set_observer(struct vm *vm, const struct vm_observer *observer)
@@ -226,6 +234,11 @@ struct gdb_machine vm_gdb_machine(struct vm *vm)
 }
 
 /* --- Parts. */
+
+int vm_vcpu_thread(const struct vm *vm)
+{
+    return vm->vcpu.tid;
+}
 
 struct board *vm_board(struct vm *vm)
 {

@@ -6,6 +6,7 @@
 #include "cpu/cpu.h"
 #include "machine/gdb.h"
 #include "machine/memory_map.h"
+#include "machine/typist.h"
 #include "machine/vcpu.h"
 #include "machine/vm.h"
 
@@ -38,6 +39,7 @@ struct vm {
     struct cosim *cosim;      /* VM_COSIM; it owns the CPU then */
     struct cpu *cpu;
     struct board *board;
+    struct typist typist;
     struct vcpu vcpu;
     uint64_t vcpu_wakes_at; /* the deadline that the halted vCPU waits for, or CLOCK_NEVER; guarded
                                by the bus lock */

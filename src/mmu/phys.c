@@ -221,6 +221,20 @@ struct phys_region *phys_find(struct phys_map *map, gpa_t gpa)
     return phys_find_place(memory, gpa);
 }
 
+const struct phys_region *phys_region_at(const struct phys_map *map, unsigned index)
+{
+    const struct phys_memory *memory = map->memory;
+    if (index < memory->count)
+        return &memory->region[index];
+    index -= memory->count;
+    for (unsigned i = 0; i < memory->windows; i++) {
+        const struct phys_region *region = &memory->window[i].region[map->view];
+        if (region->kind != PHYS_ABSENT && !index--)
+            return region;
+    }
+    return NULL;
+}
+
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;

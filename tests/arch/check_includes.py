@@ -21,9 +21,11 @@ ROOMS = {
     "devices": ["base", "host", "bus", "backends"],
     "machine": ["base", "host", "decoder", "bus", "mmu", "cpu", "jit", "cosim", "backends",
                 "devices"],
+    "control": ["base", "host", "decoder", "bus", "mmu", "cpu", "jit", "backends", "devices",
+                "machine"],
     "ui": ["base", "host", "backends"],
     "cli": ["base", "host", "decoder", "bus", "mmu", "cpu", "jit", "backends", "devices",
-            "machine", "ui"],
+            "machine", "control", "ui"],
 }
 # Single headers that may be included all the same: the CPU state that page walks read and change.
 ALSO = {"mmu": ["cpu/state.h", "cpu/model.h"]}

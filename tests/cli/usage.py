@@ -66,6 +66,12 @@ def check_command_lines():
     for option, value in [("--cpus", "2"), ("--cpus", ""), ("--engine", "magic"),
                           ("--display", "sdl"), ("--vga", "cirrus"), ("--vga", ""), ("--cpu", "pentium"), ("--cpu", "")]:
         run_refuses([option, value], option, value)
+    for option in ["--qmp", "--monitor"]:
+        for target in ["", "bogus", "unix:", "tcp:", "tcp:0", "tcp:65536", "tcp:-1", "tcp:8.8.8.8:1", "stdio:"]:
+            run_refuses([option, target], option, target)
+        refuses([option, "--serial", "stdio"], "run", "--kernel", ELF, option, "stdio")
+    run_refuses(["--monitor", "--qmp", "stdio"], "--monitor", "stdio", "--qmp", "stdio")
+    run_refuses(["--start-stopped", "--gdb", "--qmp"], "-S")
     run_refuses(["--engine cosim", "--gdb"], "--engine", "cosim", "--gdb", "tcp:1")
     for spec in ["", "bogus", "stdio:", "none:x", "file", "file:", "unix", "unix:", "stdi"]:
         refuses([f"--serial {spec}: "], "run", "--kernel", ELF, "--serial", spec)

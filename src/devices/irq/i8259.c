@@ -285,3 +285,15 @@ void i8259_destroy(struct i8259 *pics)
 {
     free(pics);
 }
+
+void i8259_print(const struct i8259 *pics, FILE *out)
+{
+    for (unsigned i = 2; i-- > 0;) {
+        const struct chip *chip = &pics->chips[i];
+        fprintf(out,
+                "pic%u: irr=%02x imr=%02x isr=%02x hprio=%u irq_base=%02x rr_sel=%u elcr=%02x "
+                "fnm=%u\n",
+                i, chip->irr, chip->imr, chip->isr, (chip->lowest + 1) & 7, chip->base,
+                chip->read_isr, chip->elcr, chip->fully_nested);
+    }
+}

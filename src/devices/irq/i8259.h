@@ -8,6 +8,8 @@
 #include "bus/bus.h"
 #include "bus/irq.h"
 
+#include <stdio.h>
+
 #define I8259_FIRST_PORT 0x20u  /* 2 ports */
 #define I8259_SECOND_PORT 0xa0u /* 2 ports */
 #define I8259_ELCR_PORT 0x4d0u  /* 2 ports */
@@ -22,6 +24,9 @@ struct i8259_config {
 struct i8259 *i8259_create(const struct i8259_config *config);
 void i8259_destroy(struct i8259 *pics);
 void i8259_reset(struct i8259 *pics);
+
+/* The registers, for a person to read. */
+void i8259_print(const struct i8259 *pics, FILE *out);
 
 /* The device of all three is the struct i8259. */
 extern const struct bus_ops i8259_first_ops, i8259_second_ops, i8259_elcr_ops;

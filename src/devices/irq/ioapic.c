@@ -2,6 +2,7 @@
 
 #include "base/bits.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* Memory-mapped registers, and what IOREGSEL selects for IOWIN. */
@@ -177,4 +178,23 @@ struct ioapic *ioapic_create(const struct ioapic_config *config)
 void ioapic_destroy(struct ioapic *ioapic)
 {
     free(ioapic);
+}
+
+static void print_input(const struct ioapic *ioapic, unsigned input, FILE *out)
+{
+    static const char *const deliveries[] = {"fixed", "lowpri", "SMI", "...",
+                                             "NMI",   "INIT",   "...", "extINT"};
+    uint64_t entry = ioapic->entries[input];
+    fprintf(out, "  pin %-2u 0x%016" PRIx64 " dest=%x vec=%-3u %s %s %s %s\n", input, entry,
+            (unsigned)(entry >> 56), (unsigned)(entry & 0xff),
+            entry & ENTRY_LEVEL ? "level" : "edge ", entry & ENTRY_MASKED ? "masked" : "      ",
+            deliveries[entry_delivery(entry)], entry & ENTRY_LOGICAL ? "logical" : "physical");
+}
+
+void ioapic_print(const struct ioapic *ioapic, FILE *out)
+{
+    fprintf(out, "ioapic0: ver=0x%x id=0x%02x sel=0x%02x pins=0x%06" PRIx32 "\n", VERSION & 0xff,
+            ioapic->id, ioapic->select, ioapic->pins);
+    for (unsigned i = 0; i < IOAPIC_INPUTS; i++)
+        print_input(ioapic, i, out);
 }

@@ -9,6 +9,8 @@
 #include "bus/bus.h"
 #include "devices/irq/apic_bus.h"
 
+#include <stdio.h>
+
 #define IOAPIC_BASE 0xfec00000u
 #define IOAPIC_SIZE 0x1000u
 #define IOAPIC_INPUTS 24
@@ -26,6 +28,9 @@ void ioapic_destroy(struct ioapic *ioapic);
 void ioapic_reset(struct ioapic *ioapic);
 
 extern const struct bus_ops ioapic_ops;
+
+/* The inputs' entries, for a person to read. */
+void ioapic_print(const struct ioapic *ioapic, FILE *out);
 
 /* An irq_set_fn. */
 void ioapic_set_irq(void *ioapic, unsigned input, bool level);
