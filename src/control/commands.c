@@ -134,6 +134,24 @@ static json_t *memsave(void *opaque, json_t *arguments, struct qmp_error *error)
     return save_memory(vm_of(opaque), true, arguments, error);
 }
 
+/* --- The screen. */
+
+static json_t *screendump(void *opaque, json_t *arguments, struct qmp_error *error)
+{
+    static const char *const formats[] = {[IMAGE_PPM] = "ppm", [IMAGE_PNG] = "png"};
+    const char *path = json_string_value(json_object_get(arguments, "filename"));
+    const char *format = json_string_value(json_object_get(arguments, "format"));
+    unsigned i = IMAGE_PPM;
+    while (format && i < ARRAY_SIZE(formats) && strcmp(format, formats[i]) != 0)
+        i++;
+    if (i == ARRAY_SIZE(formats)) {
+        error_format(&error->message, "Parameter 'format' does not accept value '%.100s'", format);
+        return NULL;
+    }
+    return vm_screendump(vm_of(opaque), path, (enum image_format)i, &error->message) ? json_object()
+                                                                                     : NULL;
+}
+
 /* --- Keys. */
 
 /* {"type": "qcode", "data": NAME} or {"type": "number", "data": CODE}. */
@@ -228,6 +246,7 @@ static const struct qmp_command commands[] = {
       {"size", QMP_INTEGER, false},
       {"filename", QMP_STRING, false},
       {"cpu-index", QMP_INTEGER, true}}},
+    {"screendump", screendump, {{"filename", QMP_STRING, false}, {"format", QMP_STRING, true}}},
     {"send-key", send_key, {{"keys", QMP_LIST, false}, {"hold-time", QMP_INTEGER, true}}},
     {"human-monitor-command",
      human_monitor_command,

@@ -158,6 +158,17 @@ static void do_sendkey(struct commands_context *context, const char *arguments, 
         fprintf(out, "too many keys wait to be typed\n");
 }
 
+static void do_screendump(struct commands_context *context, const char *arguments, FILE *out)
+{
+    const char *dot = strrchr(arguments, '.');
+    enum image_format format = dot && !strcmp(dot, ".png") ? IMAGE_PNG : IMAGE_PPM;
+    struct error error;
+    if (!*arguments)
+        fprintf(out, "a file name is missing\n");
+    else if (!vm_screendump(context->vm, arguments, format, &error))
+        fprintf(out, "%s\n", error.text);
+}
+
 static void do_x(struct commands_context *context, const char *arguments, FILE *out)
 {
     show_memory(vm_hold_cpu(context->vm), true, arguments, out);
@@ -175,6 +186,7 @@ static const struct monitor_command commands[] = {
     {"help|?", "[COMMAND]", "this list", do_help},
     {"info", "[WHAT]", "shows the guest's state; without WHAT, what there is", do_info},
     {"quit|q", "", "ends the guest", do_quit},
+    {"screendump", "FILE", "writes the screen as a PPM file, or PNG as FILE.png", do_screendump},
     {"sendkey", "KEYS [MS]", "types keys, as ctrl-alt-delete, holding each so long", do_sendkey},
     {"stop|s", "", "stops the guest, and its time", do_stop},
     {"system_powerdown", "", "presses the power button", do_system_powerdown},

@@ -95,6 +95,12 @@ class Guest:
             [doppel, "run", "--qmp", f"unix:{self.path}", "--serial", "none", "--debugcon", "stdio",
              *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.process.kill()
+
     def line(self):
         return self.process.stdout.readline().rstrip("\n")
 

@@ -206,6 +206,19 @@ def check_monitor(qmp):
                                                cpu_index=1))
 
 
+def check_screendump(qmp, directory):
+    path = os.path.join(directory, "screen")
+    for command, magic in [(dict(filename=path), b"P6\n"), (dict(filename=path, format="ppm"), b"P6\n"),
+                           (dict(filename=path, format="png"), b"\x89PNG\r\n")]:
+        qmp.run("screendump", **command)
+        assert open(path, "rb").read().startswith(magic), command
+    assert "gif" in error_of(qmp.execute("screendump", filename=path, format="gif"))
+    assert path in error_of(qmp.execute("screendump", filename=f"{path}/x"))
+    assert qmp.monitor(f"screendump {path}.png") == ""
+    assert open(f"{path}.png", "rb").read().startswith(b"\x89PNG\r\n")
+    assert path in qmp.monitor(f"screendump {path}/x") and qmp.monitor("screendump") != ""
+
+
 def check_slow_client(guest):
     """A client that asks and never reads holds up nobody."""
     slow = Qmp(guest.path)
@@ -225,7 +238,7 @@ def check_slow_client(guest):
     return qmp
 
 
-def check_reset(guest, qmp, directory):
+def check_reset(guest, qmp):
     qmp.run("system_reset")
     assert qmp.event("RESET")["data"] == {"guest": False, "reason": "host-qmp-system-reset"}
     guest.expect("ready")
@@ -238,21 +251,21 @@ def check_reset(guest, qmp, directory):
     assert qmp.monitor("xp 0x900000") == "0000000000900000: 0x00000003\n"
 
 
-with tempfile.TemporaryDirectory(prefix="doppel-qmp-") as scratch:
-    guest = Guest(DOPPEL, scratch, "--name", "a guest", *OPTIONS)
+def check_running(guest, directory):
     guest.expect("ready")
     check_negotiation(guest)
     qmp = Qmp(guest.path)
     check_queries(qmp)
     check_errors(qmp)
     check_pieces(qmp)
-    check_memory(qmp, scratch)
+    check_memory(qmp, directory)
+    check_screendump(qmp, directory)
     check_keys(guest, qmp)
     check_monitor(qmp)
     check_stop(guest, qmp)
     qmp.close()
     qmp = check_slow_client(guest)
-    check_reset(guest, qmp, scratch)
+    check_reset(guest, qmp)
     qmp.run("system_powerdown")
     qmp.event("POWERDOWN")
     guest.expect("power button")
@@ -260,7 +273,8 @@ with tempfile.TemporaryDirectory(prefix="doppel-qmp-") as scratch:
     assert end["data"] == {"guest": True, "reason": "guest-shutdown"}, end
     guest.end()
 
-    guest = Guest(DOPPEL, scratch, "--start-stopped", *OPTIONS)
+
+def check_start_stopped(guest):
     qmp = Qmp(guest.path)
     assert qmp.run("query-status")["status"] == "prelaunch"
     assert qmp.run("query-name") == {}
@@ -275,10 +289,20 @@ with tempfile.TemporaryDirectory(prefix="doppel-qmp-") as scratch:
     assert qmp.event("SHUTDOWN")["data"] == {"guest": False, "reason": "host-qmp-quit"}
     assert guest.end() == ""
 
-    guest = Guest(DOPPEL, scratch, "--no-reboot", *OPTIONS)
+
+def check_no_reboot(guest):
     guest.expect("ready")
     qmp = Qmp(guest.path)
     qmp.run("stop")
     qmp.run("system_reset")
     assert qmp.event("SHUTDOWN")["data"] == {"guest": False, "reason": "host-qmp-system-reset"}
     guest.end()
+
+
+with tempfile.TemporaryDirectory(prefix="doppel-qmp-") as scratch:
+    with Guest(DOPPEL, scratch, "--name", "a guest", *OPTIONS) as running:
+        check_running(running, scratch)
+    with Guest(DOPPEL, scratch, "--start-stopped", *OPTIONS) as stopped:
+        check_start_stopped(stopped)
+    with Guest(DOPPEL, scratch, "--no-reboot", *OPTIONS) as ending:
+        check_no_reboot(ending)
