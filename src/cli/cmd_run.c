@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 
 #include "base/log.h"
+#include "cli/daemon.h"
 #include "cli/options.h"
 #include "host/loop.h"
 #include "host/terminal.h"
@@ -19,6 +20,7 @@ struct run {
     struct loop *loop;
     struct vm *vm;
     struct control *control;
+    struct daemon daemon;
     int signals; /* a signalfd of SIGINT and SIGTERM */
     bool asked;  /* the power button has been pressed by a signal */
 };
@@ -103,6 +105,8 @@ static int exit_status(const struct vm_result *result)
 /* Runs the guest; the caller frees what run holds. */
 static bool run_guest(struct run *run, int *status, struct error *error)
 {
+    if (run->options.daemonize && !daemon_begin(&run->daemon, error))
+        return false;
     if (!open_trace(&run->options, error))
         return false;
     run->loop = loop_create();
@@ -114,8 +118,11 @@ static bool run_guest(struct run *run, int *status, struct error *error)
     if (!run->vm)
         return false;
     run->control = control_create(&run->options.control, run->vm, run->loop, error);
+    if (!run->control || (run->options.pidfile && !daemon_write_pid(run->options.pidfile, error)))
+        return false;
+    daemon_ready(&run->daemon);
     struct vm_result result;
-    if (!run->control || !vm_run(run->vm, &result, error))
+    if (!vm_run(run->vm, &result, error))
         return false;
     terminal_leave_raw(); /* what is printed now is for people */
     if (result.end == VM_DIED)
@@ -128,7 +135,7 @@ static bool run_guest(struct run *run, int *status, struct error *error)
 
 int run_to_end(const struct run_options *options)
 {
-    struct run run = {.options = *options, .signals = -1};
+    struct run run = {.options = *options, .daemon.ready = -1, .signals = -1};
     struct error error;
     int status = EXIT_HOST_ERROR;
     if (!run_guest(&run, &status, &error)) {
@@ -139,6 +146,8 @@ int run_to_end(const struct run_options *options)
     control_destroy(run.control);
     if (run.vm)
         vm_destroy(run.vm);
+    if (run.options.pidfile && run.control)
+        unlink(run.options.pidfile);
     if (run.signals >= 0)
         close(run.signals);
     if (run.loop)

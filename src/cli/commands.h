@@ -6,6 +6,7 @@
 struct run_options;
 
 int cmd_run(int argc, char **argv);
+int cmd_qemu(int argc, char **argv);
 
 /* Runs the guest that options describe. Returns the exit status. */
 int run_to_end(const struct run_options *options);

@@ -11,6 +11,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"run", "run a guest", cmd_run},
+    {"qemu", "run a guest by QEMU's command line", cmd_qemu},
 };
 
 static void print_help(void)
@@ -27,8 +28,17 @@ static void print_help(void)
          "  --version  the version");
 }
 
+/* The file that the command names. */
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 0 && !strcmp(base_name(argv[0]), "qemu-system-x86_64"))
+        return cmd_qemu(argc, argv);
     if (argc < 2) {
         log_error("a command is missing; see doppel --help");
         return EXIT_HOST_ERROR;

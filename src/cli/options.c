@@ -152,16 +152,14 @@ static bool parse_size(const char *option, const char *text, uint64_t *bytes, st
     return true;
 }
 
-static bool parse_memory(const char *text, uint64_t *bytes, struct error *error)
+bool options_check_memory(const char *option, const char *text, uint64_t bytes, struct error *error)
 {
-    if (!parse_size("memory", text, bytes, error))
-        return false;
-    if (*bytes < MEMORY_MIN || *bytes % (1 * MIB))
-        return error_set(error, "--memory %s: must be whole MiB and at least %llu MiB", text,
+    if (bytes < MEMORY_MIN || bytes % (1 * MIB))
+        return error_set(error, "%s %s: must be whole MiB and at least %llu MiB", option, text,
                          MEMORY_MIN / MIB);
     uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    if (*bytes > host)
-        return error_set(error, "--memory %s: this host has %llu MiB in all; give less", text,
+    if (bytes > host)
+        return error_set(error, "%s %s: this host has %llu MiB in all; give less", option, text,
                          (unsigned long long)(host / MIB));
     return true;
 }
@@ -252,7 +250,8 @@ static bool apply(int id, const char *value, struct run_options *options, struct
     case OPT_DISK:
         return drive_options_add_disk(vm, value, error);
     case OPT_MEMORY:
-        return parse_memory(value, &vm->memory, error);
+        return parse_size("memory", value, &vm->memory, error) &&
+               options_check_memory("--memory", value, vm->memory, error);
     case OPT_CPUS:
         return parse_only("cpus", value, "1", error);
     case OPT_CPU:
@@ -359,28 +358,33 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
     return options_check(options, error);
 }
 
-/* Standard input and output are for one of all. */
+#define STREAM_USERS 4
+
+/* What may have standard input and output, from number `first` on; STREAM_USERS: nothing has. */
+static unsigned find_stdio(const struct run_options *options, unsigned first)
+{
+    const char *const targets[STREAM_USERS] = {options->vm.serial, options->vm.debugcon,
+                                               options->control.qmp, options->control.monitor};
+    while (first < STREAM_USERS && (!targets[first] || strcmp(targets[first], "stdio") != 0))
+        first++;
+    return first;
+}
+
+/* They are for one of all. */
 static bool check_stdio(const struct run_options *options, struct error *error)
 {
-    const struct {
-        const char *option, *target;
-    } users[] = {
-        {"--serial", options->vm.serial},
-        {"--debugcon", options->vm.debugcon},
-        {"--qmp", options->control.qmp},
-        {"--monitor", options->control.monitor},
-    };
-    const char *first = NULL;
-    for (unsigned i = 0; i < ARRAY_SIZE(users); i++) {
-        if (!users[i].target || strcmp(users[i].target, "stdio") != 0)
-            continue;
-        if (first)
-            return error_set(error,
-                             "%s stdio: %s has stdio already; give one of them another "
-                             "target, or none",
-                             users[i].option, first);
-        first = users[i].option;
-    }
+    static const char *const names[STREAM_USERS] = {"--serial", "--debugcon", "--qmp", "--monitor"};
+    unsigned first = find_stdio(options, 0), second = find_stdio(options, first + 1);
+    if (second < STREAM_USERS)
+        return error_set(error,
+                         "%s stdio: %s has stdio already; give one of them another target, "
+                         "or none",
+                         names[second], names[first]);
+    if (first < STREAM_USERS && options->daemonize)
+        return error_set(error,
+                         "%s stdio: -daemonize leaves no standard input and output; give "
+                         "another target",
+                         names[first]);
     return true;
 }
 

@@ -17,6 +17,8 @@ enum exit_status {
 struct run_options {
     struct vm_config vm;
     struct control_config control;
+    const char *pidfile; /* NULL: none */
+    bool daemonize;
     const char *trace_file; /* NULL: standard error */
     bool stats;
     const char *stats_file; /* NULL: standard error, as a table */
@@ -29,6 +31,9 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
 
 void options_free(struct run_options *options);
 
+/* Whether a guest can have so much memory; option and text are for the message. */
+bool options_check_memory(const char *option, const char *text, uint64_t bytes,
+                          struct error *error);
 /* What cannot be together, whichever command line it came from. */
 bool options_check(const struct run_options *options, struct error *error);
 

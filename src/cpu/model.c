@@ -88,11 +88,65 @@ static const struct level_name *level_by_name(const char *name)
 {
     static const struct level_name names[] = {
         {"v1", LEVEL_V1}, {"v2", LEVEL_V2}, {"v3", LEVEL_V3}, {"host", LEVEL_HOST}};
+    size_t length = strcspn(name, ",");
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (!strcmp(name, names[i].name))
+        if (!strncmp(name, names[i].name, length) && !names[i].name[length])
             return &names[i];
     }
     return NULL;
+}
+
+static const struct cpu_feature *feature_by_name(const char *name, size_t length)
+{
+    static const char *const others[][2] = {
+        {"sse3", "pni"},      {"sse4.1", "sse4_1"}, {"sse4.2", "sse4_2"}, {"sse4-1", "sse4_1"},
+        {"sse4-2", "sse4_2"}, {"lzcnt", "abm"},     {"sha-ni", "sha_ni"}, {"lahf-lm", "lahf_lm"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        if (strlen(others[i][0]) == length && !memcmp(name, others[i][0], length)) {
+            name = others[i][1];
+            length = strlen(name);
+        }
+    }
+    for (size_t i = 0; i < CPU_FEATURE_COUNT; i++) {
+        const struct cpu_feature *feature = &cpu_feature_table[i];
+        if (strlen(feature->name) == length && !memcmp(name, feature->name, length))
+            return feature;
+    }
+    return NULL;
+}
+
+/* What others need goes with them. */
+static void remove_dependent(struct cpu_model *model)
+{
+    if (!model->features[DEC_FEATURE_XSAVE])
+        model->features[DEC_FEATURE_AVX] = model->features[DEC_FEATURE_XSAVEOPT] =
+            model->features[DEC_FEATURE_XSAVEC] = model->features[DEC_FEATURE_XSAVES] = false;
+    for (size_t i = 0; i < CPU_FEATURE_COUNT && !model->features[DEC_FEATURE_AVX]; i++) {
+        if (cpu_feature_table[i].need == NEED_HOST_AVX)
+            model->features[cpu_feature_table[i].feature] = false;
+    }
+}
+
+/* ",+FEATURE,-FEATURE...": changes of the model. */
+static bool change_features(struct cpu_model *model, const char *changes,
+                            const struct host_features *host, struct error *error)
+{
+    while (*changes) {
+        const char *name = changes + 2;
+        bool add = changes[1] == '+';
+        size_t length = changes[1] ? strcspn(name, ",") : 0;
+        const struct cpu_feature *feature = feature_by_name(name, length);
+        if (!feature || (!add && changes[1] != '-') || (!add && feature->level == LEVEL_V1))
+            return error_set(error, "--cpu: %.100s: is no feature that can be changed",
+                             changes + 1);
+        if (add && !host_has(host, feature))
+            return error_set(error, "--cpu: +%s: this host's CPU lacks it", feature->name);
+        model->features[feature->feature] = add;
+        changes = name + length;
+    }
+    remove_dependent(model);
+    return true;
 }
 
 /* The model for a host with these features; a fixed level must be had whole. */
@@ -102,6 +156,8 @@ static bool model_for_host(struct cpu_model *model, const char *name,
     const struct level_name *found = level_by_name(name);
     if (!found)
         return error_set(error, "--cpu %s: unknown model; there are v1, v2, v3 and host", name);
+    const char *changes = name + strlen(found->name);
+    name = found->name;
 
     enum feature_level level = found->level;
     *model = (struct cpu_model){.name = found->name, .physical_bits = PHYSICAL_BITS};
@@ -115,6 +171,8 @@ static bool model_for_host(struct cpu_model *model, const char *name,
             return error_set(error, "--cpu %s: this host's CPU lacks %s; use a lower level or host",
                              name, feature->name);
     }
+    if (!change_features(model, changes, host, error))
+        return false;
     model->xcr0_supported = XSTATE_X87 | XSTATE_SSE;
     if (model->features[DEC_FEATURE_AVX])
         model->xcr0_supported |= XSTATE_AVX;

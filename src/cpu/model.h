@@ -18,8 +18,9 @@ struct cpu_model {
 };
 
 /* Fills *model by name: "v1", "v2", "v3" (x86-64 psABI levels) or "host" (all that Doppel offers
- * and the host has). NULL name: the best that the host can run. False where the name is unknown, or
- * the host lacks what the model needs: *error says which. */
+ * and the host has), after which ",+FEATURE" and ",-FEATURE", by Linux's or QEMU's names, add and
+ * remove what every x86-64 CPU can be without. NULL name: the best that the host can run. False
+ * where the name is unknown, or the host lacks what the model needs: *error says which. */
 bool cpu_model_init(struct cpu_model *model, const char *name, struct error *error);
 
 struct cpu;
