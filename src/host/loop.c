@@ -20,13 +20,15 @@ struct loop {
     struct pollfd *polls;
     struct watch *watches;
     size_t count, capacity;
+    size_t polled; /* entries of polls behind the watches': the sources', for one wait */
     bool has_holes;
+    struct loop_source *sources;
     int wake_fd; /* other threads read only this */
 };
 
 static bool reserve(struct loop *loop)
 {
-    if (loop->count < loop->capacity)
+    if (loop->count + loop->polled < loop->capacity)
         return true;
     size_t capacity = loop->capacity + 8;
     struct pollfd *polls = realloc(loop->polls, capacity * sizeof(*polls));
@@ -118,14 +120,67 @@ static void close_holes(struct loop *loop)
     loop->has_holes = false;
 }
 
+/* --- Sources */
+
+void loop_add_source(struct loop *loop, struct loop_source *source)
+{
+    source->next = loop->sources;
+    loop->sources = source;
+}
+
+void loop_remove_source(struct loop *loop, struct loop_source *source)
+{
+    struct loop_source **at = &loop->sources;
+    while (*at && *at != source)
+        at = &(*at)->next;
+    if (*at)
+        *at = source->next;
+}
+
+int loop_poll(struct loop *loop, int fd, short events)
+{
+    if (!reserve(loop))
+        return -1;
+    loop->polls[loop->count + loop->polled] = (struct pollfd){.fd = fd, .events = events};
+    return (int)loop->polled++;
+}
+
+short loop_polled(const struct loop *loop, int number)
+{
+    return number < 0 ? 0 : loop->polls[loop->count + (size_t)number].revents;
+}
+
+static uint64_t prepare_sources(struct loop *loop, uint64_t timeout_ns)
+{
+    for (struct loop_source *source = loop->sources; source; source = source->next) {
+        uint64_t limit = source->prepare(source->opaque);
+        if (limit < timeout_ns)
+            timeout_ns = limit;
+    }
+    return timeout_ns;
+}
+
+/* Before functions of watches, which may add watches where the sources' entries are. */
+static void dispatch_sources(struct loop *loop)
+{
+    for (struct loop_source *source = loop->sources; source; source = source->next)
+        source->dispatch(source->opaque);
+    loop->polled = 0;
+}
+
+/* --- Running */
+
 void loop_run_once(struct loop *loop, uint64_t timeout_ns)
 {
     if (loop->has_holes)
         close_holes(loop);
+    timeout_ns = prepare_sources(loop, timeout_ns);
 
     struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000),
                                .tv_nsec = (long)(timeout_ns % 1000000000)};
-    int ready = ppoll(loop->polls, loop->count, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
+    int ready = ppoll(loop->polls, loop->count + loop->polled,
+                      timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
+    dispatch_sources(loop);
 
     /* Functions may watch and unwatch; what they add has no events yet. */
     size_t count = loop->count;

@@ -98,6 +98,60 @@ Test(loop, watches_many)
     loop_destroy(loop);
 }
 
+struct sourced {
+    struct loop *loop;
+    struct loop_source source;
+    int fd, number;
+    uint64_t timeout_ns;
+    unsigned dispatches;
+    short came;
+};
+
+static uint64_t prepare(void *opaque)
+{
+    struct sourced *sourced = opaque;
+    sourced->number = loop_poll(sourced->loop, sourced->fd, POLLIN);
+    return sourced->timeout_ns;
+}
+
+static void dispatch(void *opaque)
+{
+    struct sourced *sourced = opaque;
+    sourced->dispatches++;
+    sourced->came = loop_polled(sourced->loop, sourced->number);
+}
+
+Test(loop, asks_sources_before_each_wait)
+{
+    struct loop *loop = loop_create();
+    int ends[2], others[2];
+    cr_assert(!pipe(ends) && !pipe(others));
+    struct sourced a = {.loop = loop, .fd = ends[0], .timeout_ns = UINT64_MAX};
+    struct sourced b = {.loop = loop, .fd = others[0], .timeout_ns = 1000};
+    struct seen seen = {.loop = loop, .unwatch = -1};
+    a.source = (struct loop_source){prepare, dispatch, &a, NULL};
+    b.source = (struct loop_source){prepare, dispatch, &b, NULL};
+    cr_assert(loop_watch(loop, ends[0], POLLIN, note, &seen));
+    loop_add_source(loop, &a.source);
+    loop_add_source(loop, &b.source);
+    loop_run_once(loop, UINT64_MAX);
+    cr_assert_eq(a.dispatches, 1, "the other one's wait was bounded");
+    cr_assert_eq(a.came, 0);
+
+    cr_assert_eq(write(ends[1], "x", 1), 1);
+    b.timeout_ns = UINT64_MAX;
+    loop_run_once(loop, UINT64_MAX);
+    cr_assert_eq(a.came, POLLIN);
+    cr_assert_eq(b.came, 0);
+    cr_assert_eq(seen.calls, 1);
+
+    loop_remove_source(loop, &a.source);
+    loop_run_once(loop, 0);
+    cr_assert_eq(a.dispatches, 2);
+    cr_assert_eq(b.dispatches, 3);
+    loop_destroy(loop);
+}
+
 static void wake(void *loop)
 {
     loop_wake(loop);
