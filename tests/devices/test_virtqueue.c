@@ -363,3 +363,38 @@ Test(virtqueue, random_rings)
     cr_assert_gt(popped, 1000);
     free(guest);
 }
+
+static uint16_t used_index(const struct guest *guest)
+{
+    return (uint16_t)load_le(guest->low + USED + 2, 2);
+}
+
+Test(virtqueue, shows_staged_chains_together_or_not_at_all)
+{
+    struct guest *guest = guest_create(0);
+    for (unsigned i = 0; i < 3; i++) {
+        describe(guest, DESCRIPTORS, i, BUFFER + 0x100 * i, 0x100, WRITE, 0);
+        offer(guest, i);
+    }
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 2; i++) {
+            cr_assert(pop(guest));
+            cr_assert_eq(guest->chain.head, i);
+            virtqueue_stage(&guest->queue, &guest->chain, 10 + i);
+            cr_assert_eq(used_index(guest), 0);
+        }
+        if (!round)
+            virtqueue_take_back(&guest->queue);
+    }
+    virtqueue_publish(&guest->queue);
+    cr_assert_eq(used_index(guest), 2);
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert_eq(load_le(guest->low + USED + 4 + 8 * i, 4), i);
+        cr_assert_eq(load_le(guest->low + USED + 8 + 8 * i, 4), 10 + i);
+    }
+    cr_assert(pop(guest));
+    cr_assert_eq(guest->chain.head, 2);
+    virtqueue_push(&guest->queue, &guest->chain, 0);
+    cr_assert_eq(used_index(guest), 3);
+    free(guest);
+}

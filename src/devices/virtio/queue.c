@@ -251,17 +251,38 @@ static void tell_used_written(const struct virtqueue *queue, uint64_t offset, ui
     queue->dma.ops->written(queue->dma.opaque, queue->used + offset, size);
 }
 
-void virtqueue_push(struct virtqueue *queue, const struct virtqueue_chain *chain, uint32_t written)
+void virtqueue_stage(struct virtqueue *queue, const struct virtqueue_chain *chain, uint32_t written)
 {
     if (!queue->size || queue->broken)
         return;
     tell_written(queue, chain, written);
     uint32_t entry[2] = {chain->head, written};
-    uint64_t offset = RING_ENTRIES + USED_ENTRY * (queue->next_used & (queue->size - 1u));
+    uint16_t index = queue->next_used + queue->staged++;
+    uint64_t offset = RING_ENTRIES + USED_ENTRY * (index & (queue->size - 1u));
     memcpy(queue->host_used + offset, entry, sizeof(entry));
     tell_used_written(queue, offset, sizeof(entry));
-    store16(queue->host_used + RING_INDEX, ++queue->next_used);
+}
+
+void virtqueue_publish(struct virtqueue *queue)
+{
+    if (!queue->staged)
+        return;
+    queue->next_used += queue->staged;
+    queue->staged = 0;
+    store16(queue->host_used + RING_INDEX, queue->next_used);
     tell_used_written(queue, RING_INDEX, 2);
+}
+
+void virtqueue_take_back(struct virtqueue *queue)
+{
+    queue->next_available -= queue->staged;
+    queue->staged = 0;
+}
+
+void virtqueue_push(struct virtqueue *queue, const struct virtqueue_chain *chain, uint32_t written)
+{
+    virtqueue_stage(queue, chain, written);
+    virtqueue_publish(queue);
 }
 
 bool virtqueue_must_interrupt(struct virtqueue *queue)

@@ -30,6 +30,7 @@ struct virtqueue {
 
     uint16_t next_available; /* the index of the next chain */
     uint16_t next_used;      /* that of the next one to give back */
+    uint16_t staged;         /* behind it, but not given back yet */
     uint16_t told_used;      /* next_used when must_interrupt() was last asked */
     const char *broken;      /* why; NULL: it is not */
 };
@@ -58,6 +59,14 @@ bool virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
 
 /* Gives a chain back of which the device has written the first `written` bytes of the in part. */
 void virtqueue_push(struct virtqueue *queue, const struct virtqueue_chain *chain, uint32_t written);
+/* The same in two steps, for several chains that the guest must see at once: those that are staged
+ * it sees when they are published. Or they are taken back: then they are popped again. Whoever
+ * stages pushes and pops nothing else meanwhile. */
+void virtqueue_stage(struct virtqueue *queue, const struct virtqueue_chain *chain,
+                     uint32_t written);
+void virtqueue_publish(struct virtqueue *queue);
+void virtqueue_take_back(struct virtqueue *queue);
+
 /* Whether the guest wants an interrupt for what was pushed since this was last asked. */
 bool virtqueue_must_interrupt(struct virtqueue *queue);
 

@@ -84,7 +84,7 @@ static bool is_modern(const struct virtio_pci *device)
 
 /* Before its driver is ready the queues of a modern device do not run (3.1.1); legacy drivers may
  * be early. */
-static bool runs(const struct virtio_pci *device)
+bool virtio_pci_runs(const struct virtio_pci *device)
 {
     return !(device->status & VIRTIO_NEEDS_RESET) && pci_is_master(&device->pci) &&
            (device->status & VIRTIO_DRIVER_OK || !is_modern(device));
@@ -92,7 +92,7 @@ static bool runs(const struct virtio_pci *device)
 
 void virtio_pci_notify(struct virtio_pci *device, unsigned queue)
 {
-    if (queue < device->identity.queues && device->queue[queue].enabled && runs(device))
+    if (queue < device->identity.queues && device->queue[queue].enabled && virtio_pci_runs(device))
         device->ops->notify(device, queue);
 }
 
@@ -121,7 +121,7 @@ struct virtio_pci_queue *virtio_pci_selected(struct virtio_pci *device)
 bool virtio_pci_pop(struct virtio_pci *device, unsigned queue, struct virtqueue_chain *chain)
 {
     struct virtqueue *ring = &device->queue[queue].ring;
-    if (!runs(device))
+    if (!virtio_pci_runs(device))
         return false;
     if (virtqueue_pop(ring, chain))
         return true;

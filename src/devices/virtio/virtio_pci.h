@@ -96,6 +96,9 @@ static inline bool virtio_pci_has(const struct virtio_pci *device, uint64_t feat
     return device->features & feature;
 }
 
+/* Whether the driver uses the device: while it does not there are no chains. */
+bool virtio_pci_runs(const struct virtio_pci *device);
+
 /* The next chain. False: there is none, and the guest will notify of the next one. */
 bool virtio_pci_pop(struct virtio_pci *device, unsigned queue, struct virtqueue_chain *chain);
 /* Gives a chain back, of whose in part the first `written` bytes have been written. */
