@@ -27,6 +27,8 @@ enum option_id {
     OPT_DEBUGCON_PORT,
     OPT_VGA,
     OPT_DISPLAY,
+    OPT_NET,
+    OPT_RNG,
     OPT_NO_REBOOT,
     OPT_DEBUG_EXIT,
     OPT_NAME,
@@ -57,6 +59,8 @@ static const struct option run_options[] = {
     {"debugcon-port", required_argument, NULL, OPT_DEBUGCON_PORT},
     {"vga", required_argument, NULL, OPT_VGA},
     {"display", required_argument, NULL, OPT_DISPLAY},
+    {"net", required_argument, NULL, OPT_NET},
+    {"rng", required_argument, NULL, OPT_RNG},
     {"no-reboot", no_argument, NULL, OPT_NO_REBOOT},
     {"debug-exit", no_argument, NULL, OPT_DEBUG_EXIT},
     {"name", required_argument, NULL, OPT_NAME},
@@ -104,6 +108,15 @@ const char *options_run_help(void)
            "  --debugcon-port N   its port (default 0xe9; SeaBIOS and OVMF write to 0x402)\n"
            "  --vga ADAPTER       std, a VGA as QEMU's (default), or none\n"
            "  --display none      the guest's screen is not shown\n"
+           "  --net NETWORK       none (default), or user[,SETTING...]: a network card, behind "
+           "which\n"
+           "                      the guest reaches what the host does; may be given again.\n"
+           "                      Settings: mac=52:54:00:12:34:56, mtu=1500, hostname=NAME,\n"
+           "                      restrict=on|off (on: it reaches nothing), and\n"
+           "                      hostfwd=tcp|udp:[HOST]:PORT-[GUEST]:PORT (a port of the host\n"
+           "                      that leads to one of the guest)\n"
+           "  --rng STATE         on (default) or off: a virtio-rng, which gives the guest the\n"
+           "                      host's random numbers\n"
            "  --no-reboot         a reset ends the guest instead of restarting it\n"
            "  --debug-exit        port 0xf4 ends the guest with exit status (value << 1) | 1,\n"
            "                      and the pc-testdev device is there\n"
@@ -222,6 +235,31 @@ static bool parse_vga(const char *value, struct vm_config *vm, struct error *err
            error_set(error, "--vga %s: is not offered; there are std and none", value);
 }
 
+/* none takes away the cards that were asked for before. */
+static bool parse_net(const char *value, struct vm_config *vm, struct error *error)
+{
+    struct net_options options;
+    if (!net_options_parse(&options, "--net", value, error))
+        return false;
+    if (options.kind == NET_NONE) {
+        vm->network_count = 0;
+        return true;
+    }
+    if (options.model == NET_E1000)
+        return error_set(error, "--net %s: model=e1000: is not offered; it is virtio", value);
+    if (vm->network_count == NETWORKS_MAX)
+        return error_set(error, "--net %s: there can be %d", value, NETWORKS_MAX);
+    vm->networks[vm->network_count++] = options;
+    return true;
+}
+
+static bool parse_rng(const char *value, struct vm_config *vm, struct error *error)
+{
+    vm->rng = !strcmp(value, "on");
+    return vm->rng || !strcmp(value, "off") ||
+           error_set(error, "--rng %s: must be on or off", value);
+}
+
 static bool parse_without(const char *list, struct vm_config *vm, struct error *error)
 {
     const char *bad;
@@ -278,6 +316,10 @@ static bool apply(int id, const char *value, struct run_options *options, struct
         return parse_vga(value, vm, error);
     case OPT_DISPLAY:
         return parse_only("display", value, "none", error);
+    case OPT_NET:
+        return parse_net(value, vm, error);
+    case OPT_RNG:
+        return parse_rng(value, vm, error);
     case OPT_NO_REBOOT:
         vm->no_reboot = true;
         return true;
@@ -335,7 +377,8 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
                .memory = 512 * MIB,
                .serial = "stdio",
                .debugcon_port = 0xe9,
-               .vga = true},
+               .vga = true,
+               .rng = true},
     };
     optind = 0; /* glibc: start afresh */
     opterr = 0;
@@ -402,6 +445,9 @@ bool options_check(const struct run_options *options, struct error *error)
     if (options->vm.engine == VM_COSIM && options->vm.drive_count)
         return error_set(error, "--engine cosim: a disk writes to one memory of the two; leave "
                                 "out --disk");
+    if (options->vm.engine == VM_COSIM && options->vm.network_count)
+        return error_set(error, "--engine cosim: a network writes to the guest's memory between "
+                                "the turns of the two CPUs; leave out --net");
     if (options->trace_file && !options->vm.trace.mask)
         return error_set(error, "--trace-file needs --trace=LIST");
     return true;

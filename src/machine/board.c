@@ -19,12 +19,14 @@
 #include "devices/misc/pc_testdev.h"
 #include "devices/misc/port92.h"
 #include "devices/misc/reset_control.h"
+#include "devices/misc/virtio_rng.h"
 #include "devices/timer/acpi_pm.h"
 #include "devices/timer/hpet.h"
 #include "devices/timer/i8254.h"
 #include "devices/timer/mc146818.h"
 #include "machine/chipset.h"
 #include "machine/memory_map.h"
+#include "machine/network.h"
 #include "machine/storage.h"
 #include "mmu/phys.h"
 
@@ -48,7 +50,9 @@ enum a20_gate { A20_I8042, A20_PORT92, A20_GATES };
 struct board {
     struct board_config config;
     struct chipset *chipset;
-    struct vga *vga; /* or NULL */
+    struct vga *vga;                     /* or NULL */
+    struct network_cards *network_cards; /* or NULL */
+    struct virtio_rng *rng;              /* or NULL */
     struct storage *storage;
     struct fw_cfg *fw_cfg;
     struct i8237 *dma;
@@ -318,6 +322,27 @@ static bool create_storage(struct board *board, struct error *error)
     return board->storage;
 }
 
+static bool create_network_cards(struct board *board, struct error *error)
+{
+    if (!board->config.networks)
+        return true;
+    board->network_cards =
+        network_cards_create(board->config.networks, chipset_pci_bus(board->chipset), error);
+    return board->network_cards;
+}
+
+static bool create_rng(struct board *board, struct error *error)
+{
+    if (!board->config.rng)
+        return true;
+    board->rng = virtio_rng_create(&(struct virtio_rng_config){
+        .bus = chipset_pci_bus(board->chipset),
+        .slot = PCI_ANY_SLOT,
+        .entropy = entropy_from_host,
+    });
+    return board->rng || error_set(error, "--rng on: no memory, or no slot is free");
+}
+
 static bool create_masters(struct board *board)
 {
     struct dma memory = phys_dma(board->config.phys);
@@ -438,7 +463,8 @@ struct board *board_create(const struct board_config *config, struct error *erro
         !create_serial(board) || !create_masters(board) || !create_test_devices(board)) {
         error_format(error, "no memory for the guest's devices");
     } else if (create_chipset(board, error) && create_vga(board, error) &&
-               create_storage(board, error) && map_devices(board, error)) {
+               create_network_cards(board, error) && create_storage(board, error) &&
+               create_rng(board, error) && map_devices(board, error)) {
         set_cmos_contents(board);
         return board;
     }
@@ -456,6 +482,8 @@ void board_destroy(struct board *board)
         chipset_destroy(board->chipset);
     if (board->vga)
         vga_destroy(board->vga);
+    network_cards_destroy(board->network_cards);
+    virtio_rng_destroy(board->rng);
     if (board->testdev)
         pc_testdev_destroy(board->testdev);
     if (board->com1)

@@ -33,6 +33,7 @@ struct display;
 struct drives;
 struct fw_cfg;
 struct memory_windows;
+struct networks;
 struct pci_bus;
 struct phys_map;
 struct trace;
@@ -57,14 +58,16 @@ struct board_config {
     unsigned physical_bits;               /* of the CPU */
     struct chardev *serial;               /* COM1; NULL: nothing is plugged in */
     uint16_t debugcon_port;
-    struct chardev *debugcon;       /* NULL: no debug console */
-    struct display *display;        /* what the VGA draws on; NULL: no VGA */
-    struct file_data vga_rom;       /* its option ROM, copied; or none */
-    const struct drives *drives;    /* NULL: none */
-    struct irq_line intr;           /* to the CPU: a level */
-    struct irq_line nmi, smi, init; /* to the CPU: pulses */
-    struct irq_line ignne;          /* to the CPU: high where it is to ignore x87 exceptions */
-    struct irq_line a20;            /* to the CPU: high while address line 20 is not masked */
+    struct chardev *debugcon;        /* NULL: no debug console */
+    struct display *display;         /* what the VGA draws on; NULL: no VGA */
+    struct file_data vga_rom;        /* its option ROM, copied; or none */
+    const struct drives *drives;     /* NULL: none */
+    const struct networks *networks; /* outlives the board; NULL: none */
+    bool rng;                        /* a virtio entropy device */
+    struct irq_line intr;            /* to the CPU: a level */
+    struct irq_line nmi, smi, init;  /* to the CPU: pulses */
+    struct irq_line ignne;           /* to the CPU: high where it is to ignore x87 exceptions */
+    struct irq_line a20;             /* to the CPU: high while address line 20 is not masked */
     struct board_events events;
     struct trace *trace; /* interrupt lines and events */
 };

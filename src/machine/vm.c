@@ -3,7 +3,6 @@
 #include "backends/block/block.h"
 #include "backends/chardev.h"
 #include "backends/display/display.h"
-#include "base/log.h"
 #include "bus/bus.h"
 #include "bus/clock.h"
 #include "cpu/cpu.h"
@@ -188,23 +187,16 @@ static bool create_host_side(struct vm *vm, struct error *error)
     vm->serial = open_stream(vm, "--serial", vm->config.serial, error);
     if (!vm->serial)
         return false;
-    if (vm->config.debugcon)
-        vm->debugcon = open_stream(vm, "--debugcon", vm->config.debugcon, error);
-    return !vm->config.debugcon || vm->debugcon;
-}
-
-/* On a disk's thread. */
-static void on_stall(void *opaque, bool stalled, const char *message)
-{
-    struct vm *vm = opaque;
-    log_warn("%s", message);
-    vm->stalled += stalled ? 1u : -1u;
-    loop_wake(vm->loop);
+    if (vm->config.debugcon &&
+        !(vm->debugcon = open_stream(vm, "--debugcon", vm->config.debugcon, error)))
+        return false;
+    return networks_open(&vm->networks, vm->config.networks, vm->config.network_count, vm->loop,
+                         vm->bus, vm->clock, error);
 }
 
 static bool open_drives(struct vm *vm, struct error *error)
 {
-    struct block_config config = {.bus = vm->bus, .stall = on_stall, .opaque = vm};
+    struct block_config config = {.bus = vm->bus};
     return drives_open(&vm->drives, vm->config.drives, vm->config.drive_count, &config, error);
 }
 
@@ -257,6 +249,8 @@ static bool create_board(struct vm *vm, struct error *error)
         .debugcon_port = vm->config.debugcon_port,
         .display = vm->display,
         .drives = &vm->drives,
+        .networks = &vm->networks,
+        .rng = vm->config.rng,
         .intr = {on_cpu_line, vm, CPU_REQUEST_INTR},
         .nmi = {on_cpu_line, vm, CPU_REQUEST_NMI},
         .smi = {on_cpu_line, vm, CPU_REQUEST_SMI},
@@ -330,6 +324,7 @@ void vm_destroy(struct vm *vm)
         cpu_destroy(vm->cpu);
     if (vm->board)
         board_destroy(vm->board);
+    networks_close(&vm->networks);
     if (vm->debugcon)
         chardev_destroy(vm->debugcon);
     if (vm->serial)

@@ -8,6 +8,7 @@
 #include "base/types.h"
 #include "jit/jit.h"
 #include "machine/drives.h"
+#include "machine/network.h"
 
 #include <stdio.h>
 
@@ -32,7 +33,10 @@ struct vm_config {
     const char *serial;    /* chardev spec of COM1 */
     const char *debugcon;  /* chardev spec of the debug console, or NULL: no such port */
     uint16_t debugcon_port;
-    bool vga;        /* a VGA, and a display that it draws on */
+    bool vga;                                  /* a VGA, and a display that it draws on */
+    struct net_options networks[NETWORKS_MAX]; /* of a kind other than NET_NONE */
+    unsigned network_count;
+    bool rng;        /* a virtio entropy device */
     bool debug_exit; /* port 0xf4 ends the guest with a status of its own; pc-testdev */
     enum vm_engine engine;
     struct jit_config jit_config;

@@ -21,7 +21,6 @@ enum vm_hold {
     HOLD_START = 1, /* the guest has not been let go yet */
     HOLD_USER = 2,
     HOLD_DEBUGGER = 4,
-    HOLD_DISK = 8, /* the host has no room for a write */
 };
 
 struct vm {
@@ -35,8 +34,8 @@ struct vm {
     struct chardev *serial, *debugcon;
     struct display *display; /* or NULL: no screen */
     struct drives drives;
-    _Atomic unsigned stalled; /* how many of them wait for room */
-    struct cosim *cosim;      /* VM_COSIM; it owns the CPU then */
+    struct networks networks;
+    struct cosim *cosim; /* VM_COSIM; it owns the CPU then */
     struct cpu *cpu;
     struct board *board;
     struct typist typist;

@@ -32,27 +32,6 @@ static void translate_near_code(struct cpu *cpu, struct tlb_entry *entry, struct
     }
 }
 
-/* A walk, or what an earlier one to a device's page has found. */
-static enum mmu_status walk_data(struct cpu *cpu, enum tlb_view view, enum mmu_access access,
-                                 gva_t va, bool quick, struct walk *walk, struct mmu_fault *fault)
-{
-    const struct tlb_device_page *device = tlb_device_page(cpu->tlbs->current, va);
-    if (tlb_is_device(device, view, va) && (access == MMU_READ || device->walk.writable)) {
-        *walk = device->walk;
-        walk->gpa |= va & ~PAGE_MASK;
-        return MMU_OK;
-    }
-    return walk_translate(cpu, view, access, va, quick, walk, fault);
-}
-
-static void keep_device_page(struct tlb_bank *bank, enum tlb_view view, gva_t va,
-                             const struct walk *walk)
-{
-    struct tlb_device_page *device = tlb_device_page(bank, va);
-    *device = (struct tlb_device_page){true, view, va & PAGE_MASK, *walk};
-    device->walk.gpa &= PAGE_MASK;
-}
-
 static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum mmu_access access,
                                       bool quick, struct part *part, struct mmu_fault *fault)
 {
@@ -71,16 +50,14 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
         return MMU_OK;
     }
     struct walk walk;
-    enum mmu_status status = walk_data(cpu, view, access, part->va, quick, &walk, fault);
+    enum mmu_status status = walk_translate(cpu, view, access, part->va, quick, &walk, fault);
     if (status != MMU_OK)
         return status;
     part->gpa = walk.gpa;
     part->host = NULL;
     struct phys_region *region = phys_find(cpu->phys, walk.gpa);
-    if (!region) {
-        keep_device_page(bank, view, part->va, &walk);
+    if (!region)
         return MMU_OK;
-    }
     part->host = region->host + (walk.gpa - region->base);
     part->rom = region->kind == PHYS_ROM;
     part->sink = region->sink ? region->sink + (walk.gpa - region->base) : NULL;
@@ -114,24 +91,16 @@ static gva_t next_page(const struct cpu *cpu, gva_t va)
 bool mmu_refill(struct cpu *cpu, gva_t va, enum mmu_refill kind)
 {
     enum tlb_view view = mode_view(cpu->mode);
-    struct tlb_bank *bank = cpu->tlbs->current;
-    const struct tlb_entry *entry = tlb_table_entry(&bank->table[view], va);
+    const struct tlb_entry *entry = tlb_table_entry(&cpu->tlbs->current->table[view], va);
     const uint64_t *tag = kind == MMU_REFILL_READ ? &entry->read_tag : &entry->write_tag;
     struct part part = {.va = va};
     struct mmu_fault fault;
-    if ((va ^ *tag) < PAGE_SIZE || tlb_is_device(tlb_device_page(bank, va), view, va))
-        return false; /* the access goes on in the next page, or would find nothing */
+    if ((va ^ *tag) < PAGE_SIZE)
+        return false; /* the access goes on in the next page */
     cpu->stats.tlb_slow++;
     enum mmu_access access = kind == MMU_REFILL_WRITE ? MMU_WRITE : MMU_READ;
     return translate_data(cpu, view, access, true, &part, &fault) == MMU_OK &&
            (va ^ *tag) < PAGE_SIZE;
-}
-
-static void copy_8(uint8_t *to, const uint8_t *from)
-{
-    uint64_t value;
-    memcpy(&value, from, sizeof(value));
-    memcpy(to, &value, sizeof(value));
 }
 
 bool mmu_read_across(struct cpu *cpu, gva_t va, uint8_t *data, unsigned size)
@@ -143,10 +112,8 @@ bool mmu_read_across(struct cpu *cpu, gva_t va, uint8_t *data, unsigned size)
     unsigned room = PAGE_SIZE - in_page;
     if (room >= size || low->read_tag != (va & PAGE_MASK) || high->read_tag != next)
         return false;
-    for (unsigned left = align_up(room, 8); left; left -= 8)
-        copy_8(data + room - left, low->host + PAGE_SIZE - left);
-    for (unsigned i = 0; i < size - room; i += 8)
-        copy_8(data + room + i, high->host + i);
+    for (unsigned i = 0; i < size; i++)
+        data[i] = i < room ? low->host[in_page + i] : high->host[i - room];
     return true;
 }
 

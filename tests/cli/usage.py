@@ -64,7 +64,9 @@ def check_command_lines():
     refuses(["extra"], "run", "--kernel", ELF, "extra")
     run_refuses(["--no-reboot"], "--no-reboot=1")
     for option, value in [("--cpus", "2"), ("--cpus", ""), ("--engine", "magic"),
-                          ("--display", "sdl"), ("--vga", "cirrus"), ("--vga", ""), ("--cpu", "pentium"), ("--cpu", "")]:
+                          ("--display", "sdl"), ("--vga", "cirrus"), ("--vga", ""),
+                          ("--net", "tap"), ("--net", ""), ("--rng", "yes"), ("--rng", ""),
+                          ("--cpu", "pentium"), ("--cpu", "")]:
         run_refuses([option, value], option, value)
     for option in ["--qmp", "--monitor"]:
         for target in ["", "bogus", "unix:", "tcp:", "tcp:0", "tcp:65536", "tcp:-1", "tcp:8.8.8.8:1", "stdio:"]:
@@ -72,6 +74,11 @@ def check_command_lines():
         refuses([option, "--serial", "stdio"], "run", "--kernel", ELF, option, "stdio")
     run_refuses(["--monitor", "--qmp", "stdio"], "--monitor", "stdio", "--qmp", "stdio")
     run_refuses(["--start-stopped", "--gdb", "--qmp"], "-S")
+    run_refuses(["--net", "hostfwd=tcp::1-2"], "--net", "user,hostfwd=tcp::1-2")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run_refuses(["--net user", f"hostfwd=tcp:127.0.0.1:{port}", "in use"], "--net", f"user,hostfwd=tcp::{port}-:22")
+    run_refuses(["--engine cosim", "--net"], "--engine", "cosim", "--net", "user")
     run_refuses(["--engine cosim", "--gdb"], "--engine", "cosim", "--gdb", "tcp:1")
     for spec in ["", "bogus", "stdio:", "none:x", "file", "file:", "unix", "unix:", "stdi"]:
         refuses([f"--serial {spec}: "], "run", "--kernel", ELF, "--serial", spec)
