@@ -59,8 +59,8 @@ static struct group *find_group(struct finder *f, const struct group *key)
         if (end - start > GROUP_SPAN_MAX ||
             (key->write && !group->write && group->exits < f->exits))
             return NULL;
-        group->start = (int32_t)start;
-        group->end = (int32_t)end;
+        group->start = start;
+        group->end = end;
         group->write |= key->write;
         group->may_bounce &= !key->write && group->stores == f->stores;
         return group;
@@ -75,7 +75,7 @@ static void add(struct finder *f, struct group key, unsigned size, bool write)
     struct access *access = &f->groups->access[number];
     *access = (struct access){
         .next = GROUP_NONE, .offset = key.start, .size = (uint16_t)size, .write = write};
-    key.end = key.start + (int32_t)size;
+    key.end = key.start + size;
     key.write = write;
     key.exits = (uint8_t)f->exits;
     key.era = f->era;
@@ -123,7 +123,7 @@ static void add_stack(struct finder *f, unsigned reg, int32_t disp, unsigned siz
         .base = f->value[reg].number,
         .segment = SEG_DS,
         .address_size = (uint8_t)f->width,
-        .start = f->value[reg].offset + disp,
+        .start = (int64_t)f->value[reg].offset + disp,
     };
     add(f, key, size, write);
 }

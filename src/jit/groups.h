@@ -16,7 +16,7 @@
 struct access {
     uint16_t group; /* GROUP_NONE: there is no such access */
     uint16_t next;  /* the next one of the group; GROUP_NONE: it is the last */
-    int32_t offset; /* from where the group's base was when it began */
+    int64_t offset; /* from where the group's base was when it began */
     uint16_t size;
     bool write;
 };
@@ -30,7 +30,7 @@ struct group {
     bool may_bounce;    /* nothing is stored from its first access to its last */
     uint16_t stores;    /* before its first access */
     uint8_t exits;      /* conditional jumps before the first access */
-    int32_t start, end; /* the span of offsets */
+    int64_t start, end; /* the span of offsets */
     uint16_t last;      /* access */
 };
 

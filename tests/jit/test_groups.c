@@ -92,6 +92,26 @@ Test(jit_groups, displacements_end)
     guest_destroy(&guest);
 }
 
+/* add rsi, 7fffffffh; mov rax, [rsi]; mov rbx, [rsi - 8]; hlt: the first access begins at the
+ * largest offset, and crosses into a page that is not there. */
+Test(jit_groups, offsets_end)
+{
+    static const uint8_t code[] = {0x48, 0x81, 0xc6, 0xff, 0xff, 0xff, 0x7f, 0x48,
+                                   0x8b, 0x06, 0x48, 0x8b, 0x5e, 0xf8, 0xf4};
+    const gva_t end = GUEST_DATA + GUEST_DATA_SIZE;
+    struct guest guest;
+    begin(&guest, code, sizeof(code));
+    guest.cpu->gpr[REG_RSI] = end - 8 - 0x7fffffff;
+    cr_expect_eq(cpu_run(guest.cpu), CPU_EXIT_HALT);
+    cr_expect_eq(guest.cpu->gpr[REG_RAX], datum(&guest, end - 8));
+    cr_expect_eq(guest.cpu->gpr[REG_RBX], datum(&guest, end - 16));
+    guest_start(&guest, GUEST_CODE);
+    guest.cpu->gpr[REG_RSI] = end - 4 - 0x7fffffff;
+    cr_expect_eq(cpu_run(guest.cpu), CPU_EXIT_SHUTDOWN);
+    cr_expect_eq(guest.cpu->cr2, end);
+    guest_destroy(&guest);
+}
+
 /* inc qword [rsi]; inc qword [rsi + 8]; hlt, across the end of a page and into one that can only be
  * read: the first happens, the second faults. */
 Test(jit_groups, first_store_happens_before_the_second_faults)

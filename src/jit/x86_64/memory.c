@@ -208,7 +208,7 @@ static struct asm_rm emit_access(struct emitter *e, const struct address *addres
             struct pointer *pointer = &e->pointer[i];
             if (pointer->group != access->group)
                 continue;
-            int32_t disp = access->offset - e->groups.group[access->group].start;
+            int32_t disp = (int32_t)(access->offset - e->groups.group[access->group].start);
             pointer->next = access->next;
             if (access->next == GROUP_NONE)
                 pointer->group = GROUP_NONE;
@@ -228,7 +228,7 @@ static struct asm_rm emit_access(struct emitter *e, const struct address *addres
         return rm_base(reg, 0);
     }
     const struct group *group = &e->groups.group[access->group];
-    int32_t in_span = access->offset - group->start;
+    int32_t in_span = (int32_t)(access->offset - group->start);
     emit_address(e, address, reg, -in_span);
     emit_check(e, reg, (unsigned)(group->end - group->start),
                !group->write ? REFILL_READ
