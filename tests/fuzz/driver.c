@@ -89,7 +89,7 @@ static void on_crash(int signal)
 static void watch_crashes(void)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGALRM};
-    struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_RESETHAND};
+    struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_RESETHAND | SA_ONSTACK};
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         struct sigaction before;
         sigaction(signals[i], NULL, &before);

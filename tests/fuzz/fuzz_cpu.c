@@ -2,13 +2,15 @@
  * tables and registers that make sense and some that do not. What must hold: nothing crashes or
  * hangs, nothing of the host is touched, and the state stays one that a processor can be in.
  *
- * The input is a seed for everything, so that any is a good one. */
+ * The input is a seed for everything, the engine too, so that any is a good one. */
 #include "base/bits.h"
 #include "base/trace.h"
 #include "bus/bus.h"
 #include "bus/clock.h"
 #include "cpu/cpu.h"
+#include "deadline.h"
 #include "fuzz.h"
+#include "jit/jit.h"
 #include "machine/board.h"
 #include "machine/memory_map.h"
 #include "mmu/phys.h"
@@ -22,6 +24,7 @@
 #define LIVES 8   /* states that one guest is put into */
 #define SLICES 20 /* of a life, with time in between */
 #define TURNS 40
+#define FREE_NS 200000 /* that translated code runs for at most */
 
 struct machine {
     struct random random;
@@ -33,6 +36,7 @@ struct machine {
     struct cpu *cpu;
     struct cpu_model model;
     struct trace trace;
+    struct deadline *deadline; /* of free runs; NULL: by the interpreter */
     bool reset;
 };
 
@@ -84,6 +88,36 @@ static void reset_machine(struct machine *machine)
     machine->reset = false;
 }
 
+/* --- Free runs: translated code does not leave while it finds its way, and only without a standing
+ * request does it look for it; so a signal ends it. */
+
+static void end_run(void *opaque)
+{
+    cpu_request(opaque, CPU_REQUEST_EXIT);
+}
+
+static enum cpu_exit run_freely(struct machine *machine)
+{
+    deadline_set(machine->deadline, 1 + random_below(&machine->random, FREE_NS));
+    enum cpu_exit exit = cpu_run(machine->cpu);
+    deadline_set(machine->deadline, 0);
+    cpu_clear_request(machine->cpu, CPU_REQUEST_EXIT);
+    return exit;
+}
+
+/* --- The machine */
+
+static void attach_translator(struct machine *machine)
+{
+    struct error error;
+    const struct jit_config config = {
+        .code_size = JIT_CODE_MIN << random_below(&machine->random, 5),
+        .without = random_chance(&machine->random, 20) ? random_next(&machine->random) >> 32 : 0,
+    };
+    must(jit_attach(machine->cpu, &config, &error), &error);
+    machine->deadline = deadline_create(end_run, machine->cpu);
+}
+
 static void create(struct machine *machine)
 {
     static const char *const models[] = {"v1", "v2", NULL, NULL};
@@ -120,11 +154,15 @@ static void create(struct machine *machine)
         .trace = &machine->trace,
     };
     must((machine->cpu = cpu_create(&cpu, &error)), &error);
+    if (random_chance(&machine->random, 75))
+        attach_translator(machine);
     reset_machine(machine);
 }
 
 static void destroy(struct machine *machine)
 {
+    if (machine->deadline)
+        deadline_destroy(machine->deadline);
     cpu_destroy(machine->cpu);
     board_destroy(machine->board);
     phys_destroy(machine->phys);
@@ -194,13 +232,20 @@ static void program_board(struct machine *machine)
                   writes[i].size);
 }
 
+static enum cpu_exit run(struct machine *machine)
+{
+    if (machine->deadline && random_chance(&machine->random, 30))
+        return run_freely(machine);
+    return cpu_run_for(machine->cpu, 1 + random_below(&machine->random, TURNS));
+}
+
 static void live(struct machine *machine)
 {
     random_guest_enter(&machine->random, machine->cpu);
     if (random_chance(&machine->random, 50))
         program_board(machine);
     for (unsigned i = 0; i < SLICES; i++) {
-        enum cpu_exit exit = cpu_run_for(machine->cpu, 1 + random_below(&machine->random, TURNS));
+        enum cpu_exit exit = run(machine);
         check_state(machine->cpu);
         if (exit == CPU_EXIT_SHUTDOWN || machine->reset)
             return;
