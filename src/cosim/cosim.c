@@ -94,7 +94,7 @@ static uint32_t requests_due(const struct cosim *cosim, uint32_t requests)
     uint32_t due = 0;
     if (cpu->interrupt_shadow)
         return 0;
-    if (cpu->rflags & FLAG_IF)
+    if (cpu->rflags & FLAG_IF || cpu->halted == HALT_MWAIT_MASKED)
         due |= CPU_REQUEST_INTR;
     if (!cpu->nmi_blocked)
         due |= CPU_REQUEST_NMI;
@@ -383,6 +383,7 @@ static struct cpu *create_cpu(struct cosim *cosim, const struct cpu_config *like
         config.phys = cosim->phys;
         config.bus = cosim->bus;
         config.ferr = (struct irq_line){ignore_ferr, NULL, 0};
+        config.wake = (struct cpu_wake){0};
     }
     return cpu_create(&config, error);
 }

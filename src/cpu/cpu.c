@@ -4,15 +4,17 @@
 #include "base/bits.h"
 #include "cpu/breakpoint.h"
 #include "cpu/interp.h"
+#include "cpu/monitor.h"
+#include "cpu/msr.h"
 #include "cpu/smm.h"
 #include "cpu/stub.h"
 #include "mmu/mmu.h"
+#include "mmu/phys.h"
 
 #include <stdlib.h>
 
 #define PAT_AT_RESET 0x0007040600070406ull
 #define MXCSR_AT_RESET 0x1f80
-#define MISC_ENABLE_FAST_STRINGS BIT(0)
 
 static void reset_segments(struct cpu *cpu)
 {
@@ -40,7 +42,9 @@ static void reset_common(struct cpu *cpu)
     cpu->cr2 = cpu->cr3 = cpu->cr4 = 0;
     cpu->msr.efer = 0;
     cpu->cpl = 0;
-    cpu->halted = cpu->nmi_blocked = false;
+    cpu->halted = HALT_NONE;
+    cpu->nmi_blocked = false;
+    phys_end_monitor(cpu->phys);
     smm_set(cpu, false);
     cpu->interrupt_shadow = SHADOW_NONE;
     breakpoints_take_hits(cpu);
@@ -55,6 +59,8 @@ static void reset_state(struct cpu *cpu)
     memset(&cpu->msr, 0, sizeof(cpu->msr));
     cpu->msr.pat = PAT_AT_RESET;
     cpu->msr.misc_enable = MISC_ENABLE_FAST_STRINGS;
+    if (cpu->model->features[DEC_FEATURE_MONITOR])
+        cpu->msr.misc_enable |= MISC_ENABLE_MONITOR;
     memset(cpu->vec, 0, sizeof(cpu->vec));
     memset(&cpu->fx, 0, sizeof(cpu->fx));
     cpu->fx_live = false;
@@ -102,8 +108,10 @@ struct cpu *cpu_create(const struct cpu_config *config, struct error *error)
     cpu->clock = config->clock;
     cpu->intc = config->intc;
     cpu->ferr = config->ferr;
+    cpu->wake = config->wake;
     cpu->trace = config->trace;
     cpu->apic_id = config->apic_id;
+    phys_set_monitor_listener(cpu->phys, monitor_was_hit, cpu);
     if (!mmu_init(cpu) || !interp_init(cpu)) {
         error_set(error, "the host has no memory for a virtual CPU's tables");
         cpu_destroy(cpu);
@@ -124,6 +132,7 @@ void cpu_destroy(struct cpu *cpu)
         return;
     if (cpu->engine)
         cpu->engine->destroy(cpu);
+    phys_set_monitor_listener(cpu->phys, NULL, NULL);
     stubs_destroy(cpu->stubs);
     interp_free(cpu);
     mmu_free(cpu);
@@ -143,7 +152,7 @@ bool cpu_wakes_by(const struct cpu *cpu, uint32_t requests)
         return true;
     if (requests & CPU_REQUEST_NMI && !cpu->nmi_blocked)
         return true;
-    return requests & CPU_REQUEST_INTR && cpu->rflags & FLAG_IF;
+    return (requests & CPU_REQUEST_INTR && cpu->rflags & FLAG_IF) || monitor_ends(cpu, requests);
 }
 
 void cpu_request(struct cpu *cpu, enum cpu_request request)

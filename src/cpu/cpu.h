@@ -13,6 +13,7 @@ struct cpu_config {
     struct clock *clock;
     struct intc intc;
     struct irq_line ferr; /* the FERR# pin, high where asserted */
+    struct cpu_wake wake;
     struct trace *trace;
     unsigned apic_id;
 };
@@ -70,7 +71,7 @@ enum cpu_exit cpu_run_for(struct cpu *cpu, uint64_t turns);
 enum cpu_exit cpu_run_turn(struct cpu *cpu);
 enum cpu_exit cpu_step(struct cpu *cpu);
 
-/* Whether a halted CPU would wake: a request is there that it can take. */
+/* Whether a halted CPU would wake: a request is there that it can take, or MWAIT is over. */
 bool cpu_has_work(const struct cpu *cpu);
 bool cpu_wakes_by(const struct cpu *cpu, uint32_t requests);
 

@@ -2,6 +2,7 @@
 #include "base/bits.h"
 #include "cpu/cpu.h"
 #include "cpu/feature.h"
+#include "cpu/monitor.h"
 #include "cpu/msr.h"
 #include "cpu/xstate.h"
 
@@ -59,6 +60,8 @@ static struct cpuid_leaf leaf_1(const struct cpu *cpu)
     };
     if (cpu->cr4 & CR4_OSXSAVE)
         leaf.ecx |= BIT(27);
+    if (!monitor_is_enabled(cpu))
+        leaf.ecx &= ~(uint32_t)BIT(3);
     if (apic_enabled(cpu))
         leaf.edx |= BIT(9);
     return leaf;
@@ -135,6 +138,10 @@ static struct cpuid_leaf basic_leaf(const struct cpu *cpu, uint32_t leaf, uint32
         return (struct cpuid_leaf){.eax = 0x00ff01};
     case 4:
         return leaf_4(subleaf);
+    case 5: /* MONITOR and MWAIT: the line; interrupts may end a wait; one kind of C1 */
+        if (!monitor_is_enabled(cpu))
+            break;
+        return (struct cpuid_leaf){LINE_SIZE, LINE_SIZE, BIT(0) | BIT(1), 1 << 4};
     case 6: /* the APIC timer always runs */
         return (struct cpuid_leaf){.eax = BIT(2)};
     case 7:

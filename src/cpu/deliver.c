@@ -9,6 +9,7 @@
 #include "cpu/cpu.h"
 #include "cpu/exception.h"
 #include "cpu/far.h"
+#include "mmu/phys.h"
 
 #define ERROR_EXT 1u
 #define ERROR_IDT 2u
@@ -221,12 +222,13 @@ static void note(struct cpu *cpu, const struct exception *event)
 static void deliver(struct cpu *cpu)
 {
     cpu->is_delivering = true;
+    phys_end_monitor(cpu->phys);
     note(cpu, &cpu->delivering);
     deliver_once(cpu, &cpu->delivering);
     cpu->is_delivering = false;
     cpu->rip = cpu->next_rip;
     cpu->interrupt_shadow = SHADOW_NONE;
-    cpu->halted = false;
+    cpu->halted = HALT_NONE;
 }
 
 bool cpu_deliver_exception(struct cpu *cpu)

@@ -32,7 +32,7 @@ struct cpu_feature {
     uint8_t need;
 };
 
-#define CPU_FEATURE_COUNT 46
+#define CPU_FEATURE_COUNT 47
 extern const struct cpu_feature cpu_feature_table[CPU_FEATURE_COUNT];
 
 #endif

@@ -7,6 +7,7 @@
 #include "cpu/cpu.h"
 #include "cpu/debug.h"
 #include "cpu/exception.h"
+#include "cpu/monitor.h"
 #include "cpu/smm.h"
 #include "mmu/phys.h"
 
@@ -220,7 +221,7 @@ static void step(struct cpu *cpu)
     /* SYSCALL masks TF before the trap would come. */
     bool masked = in->insn.op == DEC_OP_SYSCALL && !(cpu->rflags & FLAG_TF);
     if (trap && !masked && cpu->interrupt_shadow != SHADOW_MOV_SS) {
-        cpu->halted = false;
+        cpu->halted = HALT_NONE;
         cpu_raise_debug(cpu, DR6_BS | breakpoints_take_hits(cpu), true);
     }
 }
@@ -240,7 +241,7 @@ static void take_interrupt(struct cpu *cpu, uint32_t requests)
     }
     if (vector < 0)
         return;
-    cpu->halted = false;
+    cpu->halted = HALT_NONE;
     cpu_deliver_interrupt(cpu, (uint8_t)vector);
 }
 
@@ -249,7 +250,7 @@ static void trap_at_breakpoints(struct cpu *cpu)
 {
     if (cpu->interrupt_shadow == SHADOW_MOV_SS)
         return;
-    cpu->halted = false;
+    cpu->halted = HALT_NONE;
     cpu->next_rip = cpu->rip;
     cpu_raise_debug(cpu, breakpoints_take_hits(cpu), true);
 }
@@ -326,6 +327,8 @@ static bool attend(struct cpu *cpu, enum cpu_exit *exit)
     }
     if (!holds_interrupts(cpu))
         take_interrupt(cpu, requests);
+    if (monitor_ends(cpu, requests))
+        cpu->halted = HALT_NONE;
     if (cpu->halted) {
         cpu->stats.halts++;
         *exit = CPU_EXIT_HALT;
@@ -440,7 +443,7 @@ static enum cpu_exit run(struct cpu *cpu, run_fn *fn)
         return fn == run_loop ? run_loop(cpu) : CPU_EXIT_FAULT;
     case FAULT_FREEZE:
         count_until_fault(cpu);
-        cpu->halted = true;
+        cpu->halted = HALT_HLT;
         return fn == run_loop ? run_loop(cpu) : CPU_EXIT_BUDGET;
     case FAULT_SHUTDOWN:
         return CPU_EXIT_SHUTDOWN;

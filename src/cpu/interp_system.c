@@ -174,7 +174,7 @@ static void invpcid(struct cpu *cpu, const struct interp_insn *in)
 static void hlt(struct cpu *cpu, const struct interp_insn *in)
 {
     (void)in;
-    cpu->halted = true;
+    cpu->halted = HALT_HLT;
     cpu->leave = 1;
 }
 
@@ -343,6 +343,8 @@ static interp_handler *const handlers[DEC_OP_COUNT] = {
     [DEC_OP_CLAC] = system_clac,
     [DEC_OP_STAC] = system_stac,
     [DEC_OP_HLT] = hlt,
+    [DEC_OP_MONITOR] = system_monitor,
+    [DEC_OP_MWAIT] = system_mwait,
     [DEC_OP_MOV_SEG] = system_mov_seg,
     [DEC_OP_LDS] = system_load_far_pointer,
     [DEC_OP_LES] = system_load_far_pointer,

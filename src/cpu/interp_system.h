@@ -14,6 +14,9 @@ interp_handler system_syscall, system_sysret, system_sysenter, system_sysexit;
 interp_handler system_pushf, system_popf, system_cli, system_sti, system_clac, system_stac;
 interp_handler system_int, system_int1, system_int3, system_into;
 
+/* monitor.c */
+interp_handler system_monitor, system_mwait;
+
 /* smm.c */
 interp_handler system_rsm;
 

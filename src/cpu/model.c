@@ -60,6 +60,7 @@ const struct cpu_feature cpu_feature_table[CPU_FEATURE_COUNT] = {
     FEATURE("gfni", GFNI, 7_ECX, 8, HOST, HOST_AVX), /* the VEX form comes with the same bit */
     FEATURE("vaes", VAES, 7_ECX, 9, HOST, HOST_AVX),
     FEATURE("vpclmulqdq", VPCLMULQDQ, 7_ECX, 10, HOST, HOST_AVX),
+    FEATURE("monitor", MONITOR, 1_ECX, 3, HOST, NOTHING),
     FEATURE("rdpid", RDPID, 7_ECX, 22, HOST, NOTHING),
     FEATURE("3dnowprefetch", PREFETCHW, EXT1_ECX, 8, HOST, NOTHING),
 };

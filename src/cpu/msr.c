@@ -10,8 +10,6 @@
 #define MICROCODE_REVISION 0x100ull
 #define MTRR_CAP (8 | BIT(8) | BIT(10)) /* 8 variable ranges, fixed ranges, write-combining */
 #define MAX_RATIO (10ull << 8)          /* PLATFORM_INFO: 10 times 100 MHz */
-#define MISC_ENABLE_NO_BTS BIT(11)
-#define MISC_ENABLE_NO_PEBS BIT(12)
 #define SPEC_CTRL_BITS (BIT(0) | BIT(1) | BIT(2) | BIT(10)) /* IBRS, STIBP, SSBD, BHI_DIS_S */
 
 /* None of the known speculation flaws: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO,
@@ -118,7 +116,14 @@ static bool read_misc_enable(struct cpu *cpu, const struct msr *msr, uint32_t in
 static bool write_misc_enable(struct cpu *cpu, const struct msr *msr, uint32_t index,
                               uint64_t value)
 {
-    return write_plain(cpu, msr, index, value & ~(MISC_ENABLE_NO_BTS | MISC_ENABLE_NO_PEBS));
+    (void)msr, (void)index;
+    uint64_t writable = MISC_ENABLE_FAST_STRINGS;
+    if (cpu->model->features[DEC_FEATURE_MONITOR])
+        writable |= MISC_ENABLE_MONITOR;
+    if (value & ~(writable | MISC_ENABLE_NO_BTS | MISC_ENABLE_NO_PEBS))
+        return false;
+    cpu->msr.misc_enable = value & writable;
+    return true;
 }
 
 static bool write_efer(struct cpu *cpu, const struct msr *msr, uint32_t index, uint64_t value)
@@ -240,8 +245,9 @@ static const struct msr msrs[] = {
     CANONICAL(0x176, msr.sysenter_eip),
     CONSTANT(0x179, 0, NULL),       /* MCG_CAP: no banks */
     CONSTANT(0x17a, 0, write_zero), /* MCG_STATUS */
-    SPECIAL(0x1a0, 1, read_misc_enable, write_misc_enable, BIT(0)),
-    CONSTANT(0x1d9, 0, write_zero), /* DEBUGCTL: nothing to enable */
+    SPECIAL(0x1a0, 1, read_misc_enable, write_misc_enable, 0),
+    CONSTANT(0x1d9, 0, write_zero),      /* DEBUGCTL: nothing to enable */
+    PLAIN(0x1fc, msr.power_ctl, BIT(1)), /* C1E, which is no other than C1 */
     SPECIAL(0x200, 16, read_variable_mtrr, write_variable_mtrr, 0),
     TYPES(0x250, 1, msr.mtrr_fixed[0], MTRR_TYPES),
     TYPES(0x258, 2, msr.mtrr_fixed[1], MTRR_TYPES),

@@ -75,7 +75,7 @@ static void save_state(const struct cpu *cpu, uint8_t map[MAP_SIZE])
     save_segment(map + MAP_LDTR, &cpu->ldtr);
     save_table(map + MAP_IDTR, &cpu->idtr);
     save_segment(map + MAP_TR, &cpu->tr);
-    map[MAP_HALT_RESTART] = cpu->halted;
+    map[MAP_HALT_RESTART] = cpu->halted == HALT_HLT; /* MWAIT is over */
     store_le(map + MAP_EFER, cpu->msr.efer, 8);
     store_le(map + MAP_REVISION, REVISION, 4);
     store_le(map + MAP_SMBASE, cpu->smbase, 4);
@@ -123,7 +123,8 @@ void smm_enter(struct cpu *cpu)
     TRACE(cpu->trace, TRACE_INTERRUPT, "SMI at %04x:%016lx", cpu->seg[SEG_CS].selector, cpu->rip);
     cpu->smm_nmi_blocked = cpu->nmi_blocked;
     cpu->nmi_blocked = true;
-    cpu->halted = false;
+    cpu->halted = HALT_NONE;
+    phys_end_monitor(cpu->phys);
     enter_state(cpu);
     breakpoints_update(cpu);
     mmu_flush_all(cpu);
@@ -170,7 +171,7 @@ static void load_state(struct cpu *cpu, const uint8_t map[MAP_SIZE])
     cpu->ldtr = load_segment(map + MAP_LDTR);
     cpu->idtr = load_table(map + MAP_IDTR);
     cpu->tr = load_segment(map + MAP_TR);
-    cpu->halted = map[MAP_HALT_RESTART] & 1;
+    cpu->halted = map[MAP_HALT_RESTART] & 1 ? HALT_HLT : HALT_NONE;
     cpu->msr.efer = load_le(map + MAP_EFER, 8);
     cpu->smbase = (uint32_t)load_le(map + MAP_SMBASE, 4);
     cpu->cr4 = load_le(map + MAP_CR4, 8);

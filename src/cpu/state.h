@@ -159,7 +159,7 @@ struct msrs {
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t tsc_aux, tsc_adjust;
-    uint64_t pat, misc_enable, spec_ctrl, xss;
+    uint64_t pat, misc_enable, power_ctl, spec_ctrl, xss;
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_phys_base[8], mtrr_phys_mask[8];
 };
 
@@ -215,6 +215,14 @@ enum interrupt_shadow {
     SHADOW_MOV_SS, /* MOV SS and POP SS: debug exceptions as well */
 };
 
+/* What a CPU that executes nothing waits for, besides NMI, SMI, INIT and debug exceptions. */
+enum halt {
+    HALT_NONE,
+    HALT_HLT,          /* an interrupt, if RFLAGS.IF */
+    HALT_MWAIT,        /* that, or a write to the monitored line */
+    HALT_MWAIT_MASKED, /* likewise, and without RFLAGS.IF an interrupt that is then not taken */
+};
+
 /* What stopped the guest for good, or made cpu_run() return. */
 enum cpu_exit {
     CPU_EXIT_REQUEST,    /* CPU_REQUEST_EXIT was taken (and cleared) */
@@ -251,6 +259,12 @@ struct cpu_stats {
     uint64_t exits;       /* returns from cpu_run() */
 };
 
+/* Called, on any thread, when a CPU that waits may go on without a request. */
+struct cpu_wake {
+    void (*fn)(void *opaque); /* or NULL */
+    void *opaque;
+};
+
 struct cpu {
     /* What translated code will touch most comes first. */
     uint64_t gpr[16];
@@ -273,7 +287,7 @@ struct cpu {
     bool nmi_blocked;
     bool smm;             /* in system-management mode */
     bool smm_nmi_blocked; /* what nmi_blocked becomes after it */
-    bool halted;
+    uint8_t halted;       /* enum halt */
     uint8_t cpl;
     uint64_t code_page; /* linear address of the page of the running translated block */
     void *jump_table;   /* translated code's: src/jit/cache.h */
@@ -308,6 +322,7 @@ struct cpu {
 
     _Atomic bool a20_masked; /* the A20M# pin; any thread, through cpu_mask_a20() */
     struct irq_line ferr;    /* the FERR# pin, high where asserted */
+    struct cpu_wake wake;
     bool ferr_asserted;
     _Atomic bool ignne;            /* the IGNNE# pin likewise; any thread */
     uint32_t apic_id;              /* the one it has at reset, as CPUID tells */

@@ -364,7 +364,7 @@ void gdb_register_read(struct cpu *cpu, unsigned n, uint8_t bytes[GDB_REGISTER_B
 void gdb_target_set_rip(struct cpu *cpu, uint64_t rip)
 {
     cpu->rip = mode_code(cpu->mode) == DEC_MODE_64 ? rip : (uint32_t)rip;
-    cpu->halted = false;
+    cpu->halted = HALT_NONE;
     cpu->interrupt_shadow = SHADOW_NONE;
 }
 

@@ -183,3 +183,10 @@ void vcpu_set_ignne(struct vcpu *vcpu, bool asserted)
     else if (vcpu->cpu)
         cpu_set_ignne(vcpu->cpu, asserted);
 }
+
+void vcpu_wake(struct vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->lock);
+    pthread_cond_signal(&vcpu->work);
+    pthread_mutex_unlock(&vcpu->lock);
+}

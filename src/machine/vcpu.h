@@ -58,4 +58,7 @@ void vcpu_set_ignne(struct vcpu *vcpu, bool asserted);
 /* Makes or clears a request and wakes the CPU if it is halted; any thread. */
 void vcpu_request(struct vcpu *vcpu, enum cpu_request request, bool on);
 
+/* Has a halted CPU look whether it may go on; any thread. */
+void vcpu_wake(struct vcpu *vcpu);
+
 #endif

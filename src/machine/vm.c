@@ -58,6 +58,12 @@ static void on_cpu_line(void *opaque, unsigned input, bool level)
         vcpu_request(&vm->vcpu, (enum cpu_request)input, level);
 }
 
+static void on_wake(void *opaque)
+{
+    struct vm *vm = opaque;
+    vcpu_wake(&vm->vcpu);
+}
+
 static void on_a20(void *opaque, unsigned input, bool open)
 {
     struct vm *vm = opaque;
@@ -223,6 +229,7 @@ static bool create_cpu(struct vm *vm, struct error *error)
         .clock = vm->clock,
         .intc = board_intc(vm->board),
         .ferr = board_ferr(vm->board),
+        .wake = {on_wake, vm},
         .trace = &vm->config.trace,
     };
     if (vm->config.engine == VM_COSIM) {

@@ -203,7 +203,8 @@ static void write_part(struct cpu *cpu, const struct part *part, const uint8_t *
             memcpy(part->sink, in, part->size);
         return;
     }
-    if (part->code && !memcmp(part->host, in, part->size))
+    if (part->code && !memcmp(part->host, in, part->size) &&
+        !phys_is_monitored(cpu->phys, part->gpa, part->size))
         return; /* code stays what it is */
     memcpy(part->host, in, part->size);
     if (UNLIKELY(cpu->stores != NULL))

@@ -22,6 +22,7 @@ struct phys_map *phys_create(struct bus *bus)
     if (!memory)
         return NULL;
     memory->bus = bus;
+    memory->monitored = PHYS_NO_GRANULE;
     for (unsigned view = 0; view < VIEWS; view++)
         memory->map[view] = (struct phys_map){memory, view};
     return &memory->map[VIEW_NORMAL];
@@ -271,7 +272,8 @@ bool phys_write(struct phys_map *map, gpa_t gpa, const void *data, uint64_t size
         uint64_t chunk = min_u64(size, PAGE_SIZE - (gpa & ~PAGE_MASK));
         if (region && region->kind == PHYS_RAM) {
             uint8_t *out = region->host + (gpa - region->base);
-            if (!phys_region_has_code(region, gpa) || memcmp(out, in, chunk) != 0) {
+            if (!phys_region_has_code(region, gpa) || memcmp(out, in, chunk) != 0 ||
+                phys_is_monitored(map, gpa, (unsigned)chunk)) {
                 memcpy(out, in, chunk);
                 phys_code_written(map, gpa, (unsigned)chunk);
                 phys_note_written(region, gpa);
@@ -338,6 +340,9 @@ bool phys_mark_code(struct phys_map *map, gpa_t gpa, unsigned size)
 void phys_keep_code(struct phys_map *map, gpa_t page, uint64_t granules)
 {
     uint64_t *bitmap = code_bitmap(map, page);
+    gpa_t monitored = map->memory->monitored;
+    if ((monitored & PAGE_MASK) == page)
+        granules |= phys_granules(monitored, PHYS_CODE_GRANULE);
     if (bitmap)
         __atomic_fetch_and(bitmap, granules, __ATOMIC_SEQ_CST);
 }
@@ -355,6 +360,7 @@ bool phys_code_written(struct phys_map *map, gpa_t gpa, unsigned size)
     const uint64_t *bitmap = code_bitmap(map, gpa);
     if (!bitmap || !(__atomic_load_n(bitmap, __ATOMIC_RELAXED) & phys_granules(gpa, size)))
         return false;
+    phys_hit_monitor(map, gpa, size);
     if (map->memory->code_written)
         map->memory->code_written(map->memory->opaque, gpa, size);
     return true;
@@ -382,10 +388,13 @@ static bool has_bits(const uint8_t *bitmap, unsigned start, unsigned size)
 bool phys_is_beside_code(struct phys_map *map, gpa_t gpa, unsigned size)
 {
     const struct phys_region *region = phys_find(map, gpa);
-    const uint8_t *bytes = region && region->code_bytes
-                               ? region->code_bytes[(gpa - region->base) >> PAGE_SHIFT]
-                               : NULL;
-    return bytes && !has_bits(bytes, (unsigned)(gpa & ~PAGE_MASK), size);
+    if (!region || !region->code || region->direct || phys_is_monitored(map, gpa, size))
+        return false;
+    uint64_t page = (gpa - region->base) >> PAGE_SHIFT;
+    const uint8_t *bytes = region->code_bytes[page];
+    if (bytes)
+        return !has_bits(bytes, (unsigned)(gpa & ~PAGE_MASK), size);
+    return !(__atomic_load_n(&region->code[page], __ATOMIC_RELAXED) & phys_granules(gpa, size));
 }
 
 bool phys_code_stored(struct phys_map *map, gpa_t gpa, unsigned size)

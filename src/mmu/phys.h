@@ -129,6 +129,18 @@ bool phys_is_beside_code(struct phys_map *map, gpa_t gpa, unsigned size);
 bool phys_code_stored(struct phys_map *map, gpa_t gpa, unsigned size);
 void phys_set_code_listener(struct phys_map *map, phys_code_written_fn *fn, void *opaque);
 
+/* The line of 64 bytes that MONITOR watches: at most one. It is marked as code is, and whatever is
+ * written to it, by anyone, ends that and calls the listener, on the thread that wrote.
+ * phys_monitor() returns true if the page held no code before (then call mmu_protect_code_page());
+ * it watches nothing where gpa is not RAM. phys_end_monitor() returns whether a line was watched.
+ * phys_monitor() is for the vCPU's thread, the others for any. */
+typedef void phys_monitor_fn(void *opaque);
+bool phys_monitor(struct phys_map *map, gpa_t gpa);
+bool phys_end_monitor(struct phys_map *map);
+bool phys_is_monitoring(const struct phys_map *map);
+bool phys_is_monitored(const struct phys_map *map, gpa_t gpa, unsigned size);
+void phys_set_monitor_listener(struct phys_map *map, phys_monitor_fn *fn, void *opaque);
+
 /* Called when a window has been switched: translations to host memory are stale. */
 typedef void phys_switched_fn(void *opaque);
 void phys_set_switch_listener(struct phys_map *map, phys_switched_fn *fn, void *opaque);

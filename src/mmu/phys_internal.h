@@ -7,6 +7,7 @@
 #define REGIONS_MAX 16
 #define WINDOWS_MAX 16
 #define PLACES_MAX 4
+#define PHYS_NO_GRANULE (~0ull)
 
 enum { VIEW_NORMAL, VIEW_SMM, VIEWS };
 
@@ -38,6 +39,9 @@ struct phys_memory {
     struct bus *bus;
     phys_code_written_fn *code_written;
     void *opaque;
+    _Atomic gpa_t monitored; /* a granule; PHYS_NO_GRANULE: none */
+    phys_monitor_fn *monitor_hit;
+    void *monitor_opaque;
     phys_switched_fn *switched;
     void *switched_opaque;
     phys_rearm_fn *rearm;
@@ -53,6 +57,9 @@ struct phys_memory {
 /* phys.c: adds a region, of zeroes. */
 struct phys_region *phys_add_region(struct phys_map *map, enum phys_kind kind, gpa_t base,
                                     uint64_t size, struct error *error);
+
+/* phys_monitor.c: after a write to what is marked as code. */
+void phys_hit_monitor(struct phys_map *map, gpa_t gpa, unsigned size);
 
 /* phys_direct.c: the device's memory that is shown at gpa, or NULL. */
 struct phys_region *phys_find_place(struct phys_memory *memory, gpa_t gpa);

@@ -49,6 +49,8 @@ Test(msr, reserved_bits)
 {
     cr_expect(holds(0x48, 7));
     cr_expect_not(cpu_write_msr(guest.cpu, 0x48, 8));
+    cr_expect(holds(0x1fc, 2));
+    cr_expect_not(cpu_write_msr(guest.cpu, 0x1fc, 1));
     cr_expect(holds(0xc0000103, 0xffffffff));
     cr_expect_not(cpu_write_msr(guest.cpu, 0xc0000103, BIT(32)));
     cr_expect_not(cpu_write_msr(guest.cpu, 0xda0, 1));
