@@ -50,12 +50,22 @@ static void free_page(struct blocks *blocks, struct code_page *page)
     blocks->free_page_count++;
 }
 
+/* Memory that no page has had yet is not touched. */
 static void free_all_pages(struct blocks *blocks)
 {
     blocks->free_pages = NULL;
-    blocks->free_page_count = 0;
-    for (unsigned i = CODE_PAGES; i-- > 0;)
-        free_page(blocks, &blocks->page_memory[i]);
+    blocks->used_pages = 0;
+    blocks->free_page_count = CODE_PAGES;
+}
+
+static struct code_page *take_page(struct blocks *blocks)
+{
+    struct code_page *page = blocks->free_pages;
+    blocks->free_page_count--;
+    if (!page)
+        return &blocks->page_memory[blocks->used_pages++];
+    blocks->free_pages = page->next_in_bucket;
+    return page;
 }
 
 bool blocks_init(struct blocks *blocks)
@@ -94,8 +104,8 @@ static void *arena_take(struct blocks *blocks, size_t size)
 
 static struct block **block_bucket(struct blocks *blocks, gpa_t gpa, uint32_t mode)
 {
-    uint64_t hash = (gpa ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ull;
-    return &blocks->buckets[hash >> 48 & (BUCKETS - 1)];
+    uint64_t hash = gpa >> 2 ^ mode * 0x9e3779b97f4a7c15ull >> 40;
+    return &blocks->buckets[hash & (BUCKETS - 1)];
 }
 
 bool blocks_begin_at(struct blocks *blocks, gpa_t gpa, uint32_t mode)
@@ -139,9 +149,7 @@ static void add_ref(struct cpu *cpu, struct blocks *blocks, struct block *block,
     struct code_page *page = find_page(blocks, page_address);
     if (!page) {
         struct code_page **bucket = page_bucket(blocks, page_address);
-        page = blocks->free_pages;
-        blocks->free_pages = page->next_in_bucket;
-        blocks->free_page_count--;
+        page = take_page(blocks);
         *page = (struct code_page){.page = page_address, .next_in_bucket = *bucket};
         *bucket = page;
     }
@@ -385,10 +393,10 @@ static struct block *build_sampled(struct cpu *cpu, struct blocks *blocks, gva_t
 {
     if (cpu->stats.blocks_decoded % BLOCKS_A_SAMPLE)
         return block_build(cpu, blocks, va, gpa, mode);
-    uint64_t start = host_thread_ns();
+    uint64_t before = host_thread_ns(), start = host_thread_ns();
     struct block *block = block_build(cpu, blocks, va, gpa, mode);
     cpu->stats.decode_sampled += block ? block->count : 0;
-    cpu->stats.decode_sampled_ns += host_thread_ns() - start;
+    cpu->stats.decode_sampled_ns += host_thread_ns() - start - (start - before);
     return block;
 }
 

@@ -75,7 +75,8 @@ struct blocks {
     unsigned generation;
     struct block *kept[BLOCK_GENERATIONS]; /* of each one, dead ones too; newest first */
     struct code_page *page_memory, *free_pages;
-    unsigned free_page_count;
+    unsigned used_pages,
+        free_page_count;      /* of page_memory; the latter of the rest and free_pages */
     struct block **buckets;   /* by physical address and mode */
     struct code_page **pages; /* by page: which blocks have code there */
     struct jump_entry *jump;

@@ -28,6 +28,12 @@ void *host_memory_map(size_t size)
     return aligned;
 }
 
+void *host_memory_map_sparse(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
 void host_memory_unmap(void *p, size_t size)
 {
     if (p)

@@ -142,10 +142,10 @@ static struct translation *translate_sampled(struct cpu *cpu, struct block *bloc
 {
     if (cpu->jit->stats.blocks % BLOCKS_A_SAMPLE)
         return jit_translate(cpu, block, false);
-    uint64_t start = host_thread_ns();
+    uint64_t before = host_thread_ns(), start = host_thread_ns();
     struct translation *translation = jit_translate(cpu, block, false);
     cpu->stats.translate_sampled += block->count;
-    cpu->stats.translate_sampled_ns += host_thread_ns() - start;
+    cpu->stats.translate_sampled_ns += host_thread_ns() - start - (start - before);
     return translation;
 }
 
@@ -224,7 +224,7 @@ bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *
     jit->xsave = features.xcr0 & XSTATE_X87;
     jit->wrgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
     jit->jump = host_memory_map(JIT_JUMP_ENTRIES * sizeof(*jit->jump));
-    jit->records = host_memory_map(JIT_RECORDS_SIZE);
+    jit->records = host_memory_map_sparse(JIT_RECORDS_SIZE);
     cpu->jit = jit;
     cpu->engine = &engine;
     cpu->jump_table = jit->jump;
