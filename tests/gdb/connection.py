@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-doppel, guest, address = sys.argv[1:]
+doppel, engine, guest, address = sys.argv[1:]
 
 
 class Peer:
@@ -164,7 +164,8 @@ def senseless(path):
 def main():
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "gdb")
-        command = [doppel, "run", "--kernel", guest, "--memory", "64M", "--serial", "none", "-S",
+        command = [doppel, "run", "--engine", engine, "--kernel", guest, "--memory", "64M", "--serial",
+                   "none", "-S",
                    "--gdb", f"unix:{path}"]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Runs Debian's gdb with a script on a guest that starts stopped.
-Usage: run_gdb.py DOPPEL GUEST SCRIPT STATUS
+Usage: run_gdb.py DOPPEL ENGINE GUEST SCRIPT STATUS
 
 Lines "# expect: REGEX" in the script must match lines of gdb's output, in that order. STATUS is the
 exit status of doppel."""
@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 
-doppel, guest, script, status = sys.argv[1:]
+doppel, engine, guest, script, status = sys.argv[1:]
 
 
 def start(path):
-    command = [doppel, "run", "--kernel", guest, "--memory", "64M", "--serial", "none",
-               "--debug-exit", "--gdb", f"unix:{path}", "-S"]
+    command = [doppel, "run", "--engine", engine, "--kernel", guest, "--memory", "64M",
+               "--serial", "none", "--debug-exit", "--gdb", f"unix:{path}", "-S"]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
