@@ -95,9 +95,9 @@ const char *options_run_help(void)
            "  --cpus 1            number of CPUs; there can be one\n"
            "  --cpu MODEL         v1, v2, v3 (x86-64 levels) or host (default: the best that\n"
            "                      this host can run)\n"
-           "  --engine ENGINE     how guest code runs: interp, the interpreter (default); jit,\n"
-           "                      the translator to host code; or cosim, both in lockstep until\n"
-           "                      they differ (a test of the translator)\n"
+           "  --engine ENGINE     how guest code runs: jit, the translator (default);\n"
+           "                      interp, the interpreter; or cosim, both in lockstep until they\n"
+           "                      differ (a test of the translator)\n"
            "  --without LIST      optimisations of the translator to leave out: any of native,\n"
            "                      links, liveness, lookup, separated by commas\n"
            "  --code-cache SIZE   memory for translated code, 1M to 1G (default 64M); when it is\n"
@@ -375,6 +375,7 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
     *options = (struct run_options){
         .vm = {.append = "",
                .memory = 512 * MIB,
+               .engine = VM_JIT,
                .serial = "stdio",
                .debugcon_port = 0xe9,
                .vga = true,

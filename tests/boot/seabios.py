@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """SeaBIOS without anything to boot, by its log on the debug console.
 
-Usage: seabios.py DOPPEL [OPTION...]     DOPPEL_TEST_ENGINE names the engine, if any
+Usage: seabios.py DOPPEL [OPTION...]      DOPPEL_TEST_ENGINE names the engine, if not interp
 """
 import os
 import subprocess
@@ -27,11 +27,9 @@ TIMEOUT = 300
 
 
 def main():
-    command = [sys.argv[1], "run", "--firmware", "bios", "--serial", "none", "--debugcon", "stdio",
+    command = [sys.argv[1], "run", "--engine", os.environ.get("DOPPEL_TEST_ENGINE", "interp"),
+               "--firmware", "bios", "--serial", "none", "--debugcon", "stdio",
                "--debugcon-port", "0x402"] + sys.argv[2:]
-    engine = os.environ.get("DOPPEL_TEST_ENGINE")
-    if engine:
-        command += ["--engine", engine]
     guest = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     watchdog = threading.Timer(TIMEOUT, guest.kill)
     watchdog.start()
