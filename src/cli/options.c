@@ -111,8 +111,8 @@ const char *options_run_help(void)
            "  --net NETWORK       none (default), or user[,SETTING...]: a network card, behind "
            "which\n"
            "                      the guest reaches what the host does; may be given again.\n"
-           "                      Settings: mac=52:54:00:12:34:56, mtu=1500, hostname=NAME,\n"
-           "                      restrict=on|off (on: it reaches nothing), and\n"
+           "                      Settings: model=virtio|e1000, mac=52:54:00:12:34:56, mtu=1500,\n"
+           "                      hostname=NAME, restrict=on|off (on: it reaches nothing), and\n"
            "                      hostfwd=tcp|udp:[HOST]:PORT-[GUEST]:PORT (a port of the host\n"
            "                      that leads to one of the guest)\n"
            "  --rng STATE         on (default) or off: a virtio-rng, which gives the guest the\n"
@@ -245,8 +245,6 @@ static bool parse_net(const char *value, struct vm_config *vm, struct error *err
         vm->network_count = 0;
         return true;
     }
-    if (options.model == NET_E1000)
-        return error_set(error, "--net %s: model=e1000: is not offered; it is virtio", value);
     if (vm->network_count == NETWORKS_MAX)
         return error_set(error, "--net %s: there can be %d", value, NETWORKS_MAX);
     vm->networks[vm->network_count++] = options;

@@ -326,8 +326,8 @@ static bool create_network_cards(struct board *board, struct error *error)
 {
     if (!board->config.networks)
         return true;
-    board->network_cards =
-        network_cards_create(board->config.networks, chipset_pci_bus(board->chipset), error);
+    board->network_cards = network_cards_create(
+        board->config.networks, chipset_pci_bus(board->chipset), board->config.clock, error);
     return board->network_cards;
 }
 

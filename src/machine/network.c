@@ -1,6 +1,7 @@
 #include "machine/network.h"
 
 #include "backends/net/user.h"
+#include "devices/net/e1000.h"
 #include "devices/net/virtio_net.h"
 
 #include <stdlib.h>
@@ -51,29 +52,41 @@ void networks_close(struct networks *networks)
 
 struct network_cards {
     struct virtio_net *virtio[NETWORKS_MAX];
+    struct e1000 *e1000[NETWORKS_MAX];
 };
 
-static bool create_card(struct network_cards *cards, unsigned index, const struct network *network,
-                        struct pci_bus *bus)
+static struct virtio_net *create_virtio(const struct network *network, struct pci_bus *bus)
 {
-    cards->virtio[index] = virtio_net_create(&(struct virtio_net_config){
-        .bus = bus,
-        .slot = PCI_ANY_SLOT,
-        .net = network->net,
-        .mac = {network->mac[0], network->mac[1], network->mac[2], network->mac[3], network->mac[4],
-                network->mac[5]},
-        .mtu = network->mtu,
-    });
-    return cards->virtio[index];
+    struct virtio_net_config config = {
+        .bus = bus, .slot = PCI_ANY_SLOT, .net = network->net, .mtu = network->mtu};
+    memcpy(config.mac, network->mac, sizeof(config.mac));
+    return virtio_net_create(&config);
+}
+
+static struct e1000 *create_e1000(const struct network *network, struct pci_bus *bus,
+                                  struct clock *clock)
+{
+    struct e1000_config config = {
+        .bus = bus, .slot = PCI_ANY_SLOT, .clock = clock, .net = network->net};
+    memcpy(config.mac, network->mac, sizeof(config.mac));
+    return e1000_create(&config);
+}
+
+static bool create_card(struct network_cards *cards, unsigned index, const struct network *network,
+                        struct pci_bus *bus, struct clock *clock)
+{
+    if (network->model == NET_E1000)
+        return (cards->e1000[index] = create_e1000(network, bus, clock));
+    return (cards->virtio[index] = create_virtio(network, bus));
 }
 
 struct network_cards *network_cards_create(const struct networks *networks, struct pci_bus *bus,
-                                           struct error *error)
+                                           struct clock *clock, struct error *error)
 {
     struct network_cards *cards = calloc(1, sizeof(*cards));
     bool made = cards;
     for (unsigned i = 0; made && i < networks->count; i++)
-        made = create_card(cards, i, &networks->network[i], bus);
+        made = create_card(cards, i, &networks->network[i], bus, clock);
     if (made)
         return cards;
     error_format(error, "--net: no memory for the guest's network cards, or no slot is free");
@@ -87,5 +100,7 @@ void network_cards_destroy(struct network_cards *cards)
         return;
     for (unsigned i = 0; i < NETWORKS_MAX; i++)
         virtio_net_destroy(cards->virtio[i]);
+    for (unsigned i = 0; i < NETWORKS_MAX; i++)
+        e1000_destroy(cards->e1000[i]);
     free(cards);
 }

@@ -36,7 +36,7 @@ void networks_close(struct networks *networks);
 /* A card for each network, in the bus's first slots that are free. networks, not owned, outlives
  * the cards. NULL: *error says why. Before the vCPU starts. */
 struct network_cards *network_cards_create(const struct networks *networks, struct pci_bus *bus,
-                                           struct error *error);
+                                           struct clock *clock, struct error *error);
 void network_cards_destroy(struct network_cards *cards); /* NULL: nothing */
 
 #endif

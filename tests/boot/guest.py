@@ -15,6 +15,7 @@ GUESTS = {
     "demo": ("DOPPEL_TEST_KERNEL", "DOPPEL_TEST_INITRD", "linux-image-cloud-amd64"),
     "cloud": ("DOPPEL_TEST_KERNEL", "DOPPEL_TEST_INITRD_BOTH", "linux-image-cloud-amd64"),
     "disk": ("DOPPEL_TEST_KERNEL", "DOPPEL_TEST_INITRD_MODULES", "linux-image-cloud-amd64"),
+    "6.1-modules": ("DOPPEL_TEST_KERNEL_6_1", "DOPPEL_TEST_INITRD_MODULES_6_1", "linux-image-amd64"),
     "6.1": ("DOPPEL_TEST_KERNEL_6_1", "DOPPEL_TEST_INITRD_BOTH", "linux-image-amd64"),
     "6.12": ("DOPPEL_TEST_KERNEL_6_12", "DOPPEL_TEST_INITRD_BOTH", "linux-image-6.12-amd64"),
     "686-pae": ("DOPPEL_TEST_KERNEL_686_PAE", "DOPPEL_TEST_INITRD_I386", "linux-image-686-pae:i386"),
