@@ -71,3 +71,26 @@ Test(jit_system, base_that_is_not_canonical)
     cr_expect_eq(guest[1].cpu->rip, GUEST_CODE + 10);
     destroy(guest);
 }
+
+/* mov edi, 7ff100h + i; xor eax, eax; xor edx, edx; mov ebx, 11h; mov ecx, 22h; stc;
+ * lock cmpxchg16b [rdi]; setc r8b; setz r9b; lock cmpxchg8b [rdi + 4]; setz r10b;
+ * lock cmpxchg16b [rdi]; hlt */
+Test(jit_system, exchanges_of_pairs)
+{
+    uint8_t code[] = {
+        0xbf, 0,    0xf1, 0x7f, 0,    0x31, 0xc0, 0x31, 0xd2, 0xbb, 0x11, 0,
+        0,    0,    0xb9, 0x22, 0,    0,    0,    0xf9, 0xf0, 0x48, 0x0f, 0xc7,
+        0x0f, 0x41, 0x0f, 0x92, 0xc0, 0x41, 0x0f, 0x94, 0xc1, 0xf0, 0x0f, 0xc7,
+        0x4f, 0x04, 0x41, 0x0f, 0x94, 0xc2, 0xf0, 0x48, 0x0f, 0xc7, 0x0f, 0xf4,
+    };
+    struct guest guest[2];
+    run_on_both(guest, code, sizeof(code), CPU_EXIT_HALT);
+    cr_expect_eq(guest[1].cpu->gpr[8], 1);
+    cr_expect_eq(guest[1].cpu->gpr[9], 1);
+    cr_expect_eq(guest[1].cpu->gpr[REG_RAX], 0x11);
+    destroy(guest);
+    code[1] = 8; /* #GP, which nothing can take */
+    run_on_both(guest, code, sizeof(code), CPU_EXIT_SHUTDOWN);
+    cr_expect_eq(guest[1].cpu->rip, GUEST_CODE + 20);
+    destroy(guest);
+}

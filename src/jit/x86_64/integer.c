@@ -423,6 +423,24 @@ static bool emit_div(struct emitter *e, const struct interp_insn *in)
     return true;
 }
 
+/* CMPXCHG8B, CMPXCHG16B */
+static bool emit_cmpxchg_pair(struct emitter *e, const struct interp_insn *in)
+{
+    const struct dec_insn *insn = &in->insn;
+    bool wide = insn->op == DEC_OP_CMPXCHG16B;
+    struct asm_rm rm;
+    if (!emit_memory(e, in, wide ? 16 : 8, true, &rm))
+        return false;
+    if (wide)
+        emit_check_alignment(e, rm, 16);
+    before_flags(e, insn);
+    struct asm_op op = {.opcode = 0xc7, .map = DEC_MAP_0F, .w = wide};
+    op.lock = insn->prefixes & DEC_PREFIX_LOCK;
+    asm_insn(&e->a, op, 1, rm);
+    after_flags(e, insn);
+    return true;
+}
+
 /* With a bit offset in a register and a memory operand they reach beyond it. */
 static bool emit_bit_test(struct emitter *e, const struct interp_insn *in)
 {
@@ -489,6 +507,9 @@ bool emit_integer(struct emitter *e, const struct interp_insn *in)
     case DEC_OP_SHLX:
     case DEC_OP_SHRX:
         return emit_vex_integer(e, in);
+    case DEC_OP_CMPXCHG8B:
+    case DEC_OP_CMPXCHG16B:
+        return emit_cmpxchg_pair(e, in);
     case DEC_OP_BT:
     case DEC_OP_BTS:
     case DEC_OP_BTR:
