@@ -56,7 +56,10 @@ void jit_enter_jump(struct cpu *cpu, gva_t va, struct translation *target, bool 
         jit_emit_indirect_entry(jit, target, global);
     unsigned index = (unsigned)(va ^ va >> PAGE_SHIFT) & (JIT_JUMP_ENTRIES - 1);
     uint64_t context = global ? (uint64_t)cpu->global_context << 32 : cpu->context;
-    jit->jump[index] = (struct jit_jump){va, context, target->indirect[global] + jit->to_exec, 0};
+    struct jit_jump *jump = &jit->jump[index];
+    if (jump->va && jump->va != va)
+        jit->jump[index ^ 1] = *jump;
+    *jump = (struct jit_jump){va, context, target->indirect[global] + jit->to_exec, 0};
 }
 
 /* A number is never used again for another pair, so that stale jump entries match nothing. */

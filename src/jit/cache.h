@@ -33,7 +33,8 @@ struct translation {
     uint8_t flags_alive; /* whether any status flag is live at entry */
 };
 
-/* Jumps by address look here. `context` is what struct cpu must have at `context`, or for global
+/* Jumps by address look here, then in the entry beside it, where go those that others displace.
+ * `context` is what struct cpu must have at `context`, or for global
  * entries at `requests`: with zeroes where the requests are, so that one compare fails for another
  * context and for a pending request. `code` is never NULL. */
 #define JIT_JUMP_BITS 15
@@ -103,6 +104,7 @@ struct jit_thunks {
     const uint8_t *handler_leave[2]; /* jump: after the handler it leaves */
     const uint8_t *handler_jump[2];  /* jump: after the handler it goes on at next_rip */
     const uint8_t *lookup;           /* jump to T0; T1 as struct cpu's branch */
+    const uint8_t *second;           /* jump: T0 is not what T2's jump entry is for */
     const uint8_t *miss;             /* jump: leaves with RIP = T0 */
     const uint8_t *leave_at;         /* jump: leaves with RIP = code_page + T0 */
     const uint8_t *leave_link;       /* jump: leaves with link T0 */

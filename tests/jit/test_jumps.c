@@ -3,7 +3,8 @@
 
 #include <criterion/criterion.h>
 
-#define FAR (GUEST_CODE + PAGE_SIZE)           /* what is remapped */
+#define FAR (GUEST_CODE + PAGE_SIZE) /* what is remapped */
+#define COLLIDING (GUEST_CODE + 0x8000)
 #define OTHER (GUEST_CODE_GPA + 2 * PAGE_SIZE) /* to here */
 
 static const struct jit_config defaults = {.without = JIT_PATIENCE};
@@ -279,4 +280,21 @@ Test(jit_jumps, loops_by_count)
         cr_expect_eq(run_at(GUEST_CODE + 0x100 * n), cases[n].edx, "case %u", n);
         cr_expect_eq(guest.cpu->gpr[REG_RCX], cases[n].left, "case %u", n);
     }
+}
+
+/* Addresses that fall on one entry of the jump table: 00: call rbx; call rcx; inc edx;
+ * cmp edx, 50; jb 00; hlt   100, and 108 in the page at COLLIDING: ret */
+Test(jit_jumps, two_targets_with_one_jump_entry)
+{
+    guest_map(&guest, COLLIDING, OTHER, 0);
+    guest_set_code(&guest, 0, "\xff\xd3\xff\xd1\xff\xc2\x83\xfa\x32\x72\xf5\xf4", 12);
+    guest_set_code(&guest, 0x100, "\xc3", 1);
+    guest_set_code(&guest, 2 * PAGE_SIZE + 0x108, "\xc3", 1);
+    guest.cpu->gpr[REG_RBX] = GUEST_CODE + 0x100;
+    guest.cpu->gpr[REG_RCX] = COLLIDING + 0x108;
+    for (unsigned i = 0; i < 2; i++) {
+        guest.cpu->gpr[REG_RDX] = 0;
+        cr_assert_eq(run_at(GUEST_CODE), 50);
+    }
+    cr_expect_lt(jit_stats(guest.cpu)->exits[JIT_EXIT_MISS], 16);
 }

@@ -233,6 +233,15 @@ static void emit_lookup(struct assembler *a)
     asm_l(a, 0xff, 4, rm_base(HOST_T2, offsetof(struct jit_jump, code)));
 }
 
+static void emit_second(struct cpu *cpu, struct assembler *a)
+{
+    asm_q(a, 0x83, 6, rm_reg(HOST_T2)); /* XOR */
+    asm_8(a, sizeof(struct jit_jump));
+    asm_q(a, 0x3b, HOST_T0, rm_base(HOST_T2, offsetof(struct jit_jump, va))); /* CMP */
+    asm_patch(asm_jcc(a, 5), cpu->jit->thunks.miss - cpu->jit->to_exec);
+    asm_l(a, 0xff, 4, rm_base(HOST_T2, offsetof(struct jit_jump, code)));
+}
+
 static void emit_miss(struct cpu *cpu, struct assembler *a)
 {
     asm_store(a, RM_FIELD(rip), HOST_T0);
@@ -310,6 +319,8 @@ void jit_emit_thunks(struct cpu *cpu)
     }
     thunks->miss = HERE;
     emit_miss(cpu, a);
+    thunks->second = HERE;
+    emit_second(cpu, a);
     thunks->leave_at = HERE;
     emit_leave_at(cpu, a);
     thunks->leave_link = HERE;
@@ -321,14 +332,15 @@ void jit_emit_thunks(struct cpu *cpu)
     jit->used = jit->thunks_end = align_up((size_t)(a->p - jit->mem.write), 64);
 }
 
-/* Checks the jump entry, which T2 points to, and whether requests are pending. */
+/* Checks the jump entry, which T2 points to, and whether requests are pending. Where another
+ * context has its address, the entry beside it is not for this one either, or has gone stale. */
 void jit_emit_indirect_entry(struct jit *jit, struct translation *target, bool global)
 {
     struct assembler assembler = {jit->mem.write + jit->used}, *a = &assembler;
     const uint8_t *miss = jit->thunks.miss - jit->to_exec;
     target->indirect[global] = a->p;
     asm_q(a, 0x3b, HOST_T0, rm_base(HOST_T2, offsetof(struct jit_jump, va)));
-    asm_patch(asm_jcc(a, 5), miss);
+    asm_patch(asm_jcc(a, 5), jit->thunks.second - jit->to_exec);
     asm_load(a, HOST_T2, rm_base(HOST_T2, offsetof(struct jit_jump, context)));
     asm_q(a, 0x3b, HOST_T2, global ? RM_FIELD(requests) : RM_FIELD(context));
     asm_patch(asm_jcc(a, 5), miss);
