@@ -110,10 +110,13 @@ static enum cpu_exit run_freely(struct machine *machine)
 static void attach_translator(struct machine *machine)
 {
     struct error error;
-    const struct jit_config config = {
+    struct jit_config config = {
         .code_size = JIT_CODE_MIN << random_below(&machine->random, 5),
         .without = random_chance(&machine->random, 20) ? random_next(&machine->random) >> 32 : 0,
     };
+    /* Most random code runs only once. */
+    if (random_chance(&machine->random, 80))
+        config.without |= JIT_PATIENCE;
     must(jit_attach(machine->cpu, &config, &error), &error);
     machine->deadline = deadline_create(end_run, machine->cpu);
 }
