@@ -3,6 +3,7 @@
 #include "backends/block/block.h"
 #include "backends/chardev.h"
 #include "backends/display/display.h"
+#include "base/log.h"
 #include "bus/bus.h"
 #include "bus/clock.h"
 #include "cpu/cpu.h"
@@ -200,9 +201,18 @@ static bool create_host_side(struct vm *vm, struct error *error)
                          vm->bus, vm->clock, error);
 }
 
+/* On a disk's thread. */
+static void on_stall(void *opaque, bool stalled, const char *message)
+{
+    struct vm *vm = opaque;
+    log_warn("%s", message);
+    vm->stalled += stalled ? 1u : -1u;
+    loop_wake(vm->loop);
+}
+
 static bool open_drives(struct vm *vm, struct error *error)
 {
-    struct block_config config = {.bus = vm->bus};
+    struct block_config config = {.bus = vm->bus, .stall = on_stall, .opaque = vm};
     return drives_open(&vm->drives, vm->config.drives, vm->config.drive_count, &config, error);
 }
 

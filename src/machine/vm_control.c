@@ -168,6 +168,10 @@ void vm_attend(struct vm *vm)
         if (resets >> cause & 1)
             tell(vm, VM_EVENT_RESET, (enum vm_cause)cause);
     }
+    if (vm->stalled)
+        hold(vm, HOLD_DISK);
+    else if (vm->holds & HOLD_DISK)
+        release(vm, HOLD_DISK);
     if (!vm->at_debugger)
         return;
     hold(vm, HOLD_DEBUGGER);

@@ -21,6 +21,7 @@ enum vm_hold {
     HOLD_START = 1, /* the guest has not been let go yet */
     HOLD_USER = 2,
     HOLD_DEBUGGER = 4,
+    HOLD_DISK = 8, /* the host has no room for a write */
 };
 
 struct vm {
@@ -34,6 +35,7 @@ struct vm {
     struct chardev *serial, *debugcon;
     struct display *display; /* or NULL: no screen */
     struct drives drives;
+    _Atomic unsigned stalled; /* how many of them wait for room */
     struct networks networks;
     struct cosim *cosim; /* VM_COSIM; it owns the CPU then */
     struct cpu *cpu;
