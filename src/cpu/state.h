@@ -304,7 +304,7 @@ struct cpu {
     struct msrs msr;
 
     /* A copy of what translated code reads across the end of a page. */
-    uint8_t bounce[BOUNCE_ALIGN + BOUNCE_MAX] __attribute__((aligned(BOUNCE_ALIGN)));
+    uint8_t bounce[3 * BOUNCE_ALIGN + BOUNCE_MAX] __attribute__((aligned(BOUNCE_ALIGN)));
 
     union vec vec[16] __attribute__((aligned(64)));
     struct fx_image fx;

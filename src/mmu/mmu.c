@@ -103,6 +103,13 @@ bool mmu_refill(struct cpu *cpu, gva_t va, enum mmu_refill kind)
            (va ^ *tag) < PAGE_SIZE;
 }
 
+static void copy_8(uint8_t *to, const uint8_t *from)
+{
+    uint64_t value;
+    memcpy(&value, from, sizeof(value));
+    memcpy(to, &value, sizeof(value));
+}
+
 bool mmu_read_across(struct cpu *cpu, gva_t va, uint8_t *data, unsigned size)
 {
     gva_t next = next_page(cpu, va);
@@ -112,8 +119,10 @@ bool mmu_read_across(struct cpu *cpu, gva_t va, uint8_t *data, unsigned size)
     unsigned room = PAGE_SIZE - in_page;
     if (room >= size || low->read_tag != (va & PAGE_MASK) || high->read_tag != next)
         return false;
-    for (unsigned i = 0; i < size; i++)
-        data[i] = i < room ? low->host[in_page + i] : high->host[i - room];
+    for (unsigned left = align_up(room, 8); left; left -= 8)
+        copy_8(data + room - left, low->host + PAGE_SIZE - left);
+    for (unsigned i = 0; i < size - room; i += 8)
+        copy_8(data + room + i, high->host + i);
     return true;
 }
 

@@ -54,7 +54,7 @@ enum mmu_refill { MMU_REFILL_READ, MMU_REFILL_WRITE, MMU_REFILL_READ_TO_WRITE };
 bool mmu_refill(struct cpu *cpu, gva_t va, enum mmu_refill kind);
 
 /* Copies size (2 to 4096) bytes at va that lie in two pages which the TLB has for reading; false:
- * they do not. Likewise. */
+ * they do not. Up to 7 bytes before and behind them may be changed, too. Likewise. */
 bool mmu_read_across(struct cpu *cpu, gva_t va, uint8_t *data, unsigned size);
 
 /* The guest-physical address of va for instruction fetch in the current mode, and what kind of

@@ -499,3 +499,28 @@ Test(tlb, a_full_table_flushes_clean)
     for (gva_t page = 0; page < TLB_ENTRIES; page++)
         cr_assert_not(hits_read(0x40000000 + (page << PAGE_SHIFT)));
 }
+
+Test(tlb, reads_across_pages_into_a_copy)
+{
+    uint8_t copy[8 + 256 + 8], expected[256];
+    struct mmu_fault fault;
+    uint64_t value;
+    guest_map(&guest, 1, 0x9000 | P | RW);
+    guest_map(&guest, 2, 0xc000 | P | RW);
+    for (unsigned i = 0; i < PAGE_SIZE; i += 8) {
+        put64(&guest, 0x9000 + i, i * 0x9e3779b97f4a7c15);
+        put64(&guest, 0xc000 + i, ~i * 0x9e3779b97f4a7c15);
+    }
+    for (unsigned size = 2; size <= 256; size++) {
+        gva_t va = 0x2000 - 1 - size * 7 % (size - 1);
+        mmu_flush_all(guest.cpu);
+        cr_assert_not(mmu_read_across(guest.cpu, va, copy + 8, size), "not in the TLB");
+        for (unsigned i = 0; i < size; i++)
+            cr_assert_eq(mmu_read(guest.cpu, TLB_VIEW_SUPERVISOR, va + i, &expected[i], 1, &fault),
+                         MMU_OK);
+        cr_assert(mmu_read_across(guest.cpu, va, copy + 8, size));
+        cr_assert_arr_eq(copy + 8, expected, size);
+    }
+    mmu_read(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1000, &value, 8, &fault);
+    cr_expect_not(mmu_read_across(guest.cpu, 0x1ff0, copy + 8, 16), "in one page");
+}
