@@ -117,6 +117,10 @@ struct jit_thunks {
     const uint8_t *refill[REFILL_KINDS][2];
     const uint8_t
         *plain; /* jump: on in the plain translation of the instruction at T0 in the page */
+    /* Call, with RCX not zero: REP STOS and REP MOVS by binary logarithm of the element's size,
+     * with DF clear. RCX is not zero afterwards where the handler is to go on. They change T0, T1,
+     * T2 and the flags. */
+    const uint8_t *repeat[2][4];
 };
 
 struct jit {

@@ -32,6 +32,7 @@ enum jit_feature {
     JIT_GROUPS = 1 << 5,   /* one check for several memory accesses */
     JIT_LARGE = 1 << 6,    /* links between the pages of a large page */
     JIT_PATIENCE = 1 << 7, /* interpreting each block once first: off to test translated code */
+    JIT_STRINGS = 1 << 8,  /* REP MOVS and REP STOS without their handlers */
 };
 
 /* What lets translated code go on to other blocks: without it, a run is a block. */

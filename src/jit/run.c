@@ -17,8 +17,8 @@
 #define LEAF7_EBX_BMI2 BIT(8)
 #define HWCAP2_FSGSBASE BIT(1)
 
-static const char *const feature_names[] = {"native", "links",  "liveness", "lookup",
-                                            "global", "groups", "large",    "patience"};
+static const char *const feature_names[] = {"native", "links", "liveness", "lookup", "global",
+                                            "groups", "large", "patience", "strings"};
 
 bool jit_parse_features(const char *list, uint32_t *features, const char **bad)
 {
@@ -41,7 +41,7 @@ bool jit_parse_features(const char *list, uint32_t *features, const char **bad)
 
 const char *jit_feature_names(void)
 {
-    return "native, links, liveness, lookup, global, groups, large, patience";
+    return "native, links, liveness, lookup, global, groups, large, patience, strings";
 }
 
 static void set_gs(struct cpu *cpu)

@@ -121,7 +121,8 @@ static bool ends(const struct interp_insn *in)
 static bool emit_native(struct emitter *e, const struct interp_insn *in, bool last)
 {
     if (!last)
-        return emit_integer(e, in) || emit_vector(e, in) || emit_x87(e, in) || emit_system(e, in);
+        return emit_integer(e, in) || emit_vector(e, in) || emit_x87(e, in) || emit_string(e, in) ||
+               emit_system(e, in);
     if (emit_branch(e, in))
         return true;
     if (!emit_system(e, in))

@@ -160,8 +160,12 @@ struct asm_rm emit_stack_memory(struct emitter *e, unsigned base, int32_t disp, 
                                 bool write);
 bool is_plain_segment(const struct emitter *e, unsigned segment);
 
-/* refill.c: the thunks of refill paths. */
+/* T1 = where the TLB's entry for the address in reg is, from RSP. Changes the host's flags. */
+void emit_tlb_index(struct assembler *a, bool bmi2, unsigned reg);
+
+/* refill.c: the thunks of refill paths. strings.c: those of REP MOVS and REP STOS. */
 void jit_emit_refills(struct cpu *cpu, struct assembler *a);
+void jit_emit_repeats(struct jit *jit, struct assembler *a);
 
 /* The slow path, where rm, which the memory primitive gave, is not aligned. */
 void emit_check_alignment(struct emitter *e, struct asm_rm rm, unsigned size);
@@ -194,6 +198,9 @@ bool emit_vex_integer(struct emitter *e, const struct interp_insn *in);
 
 /* System instructions; at the block's end the caller goes on to the next one. As emit_integer(). */
 bool emit_system(struct emitter *e, const struct interp_insn *in);
+
+/* REP MOVS and REP STOS. As emit_integer(). */
+bool emit_string(struct emitter *e, const struct interp_insn *in);
 
 /* vector.c: SSE, AVX and MMX, and MXCSR. x87.c: x87 and EMMS. Likewise, but code may come before
  * the handler. */

@@ -112,7 +112,7 @@ static unsigned choose_pointer(const struct emitter *e, bool again)
     return pointer[1].next > pointer[0].next;
 }
 
-static void emit_index(struct assembler *a, bool bmi2, unsigned reg)
+void emit_tlb_index(struct assembler *a, bool bmi2, unsigned reg)
 {
     if (bmi2) { /* RORX T1, reg, 7 */
         const uint8_t rorx[] = {0xc4, 0x43, 0xfb, 0xf0, 0xd0 | (reg & 7), PAGE_SHIFT - 5};
@@ -134,7 +134,7 @@ static void emit_check(struct emitter *e, unsigned reg, unsigned span, enum refi
 {
     struct assembler *a = &e->a;
     uint8_t *retry = a->p;
-    emit_index(a, e->jit->bmi2, reg);
+    emit_tlb_index(a, e->jit->bmi2, reg);
     asm_tlb_q(a, 0x33, reg,
               kind == REFILL_READ ? offsetof(struct tlb_entry, read_tag)
                                   : offsetof(struct tlb_entry, write_tag));

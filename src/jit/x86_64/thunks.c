@@ -328,6 +328,7 @@ void jit_emit_thunks(struct cpu *cpu)
     thunks->plain = HERE;
     emit_plain(cpu, a);
     jit_emit_refills(cpu, a);
+    jit_emit_repeats(jit, a);
 #undef HERE
     jit->used = jit->thunks_end = align_up((size_t)(a->p - jit->mem.write), 64);
 }
