@@ -42,8 +42,19 @@ struct tlb_fetches {
     struct tlb_filter page, large, huge;
 };
 
+/* What walks to pages of devices have found, which no table has: until any flush. */
+#define TLB_DEVICE_PAGES 4
+
+struct tlb_device_page {
+    bool used;
+    enum tlb_view view;
+    gva_t page;
+    struct walk walk;
+};
+
 struct tlb_bank {
     struct tlb_table table[TLB_TABLES];
+    struct tlb_device_page device[TLB_DEVICE_PAGES];
     /* Which 4 MiB (1 GiB) ranges have fragments of large (huge) pages. */
     struct tlb_filter large, huge;
     struct tlb_fetches fetches; /* through translations that are not global */
@@ -64,6 +75,16 @@ struct tlb {
 static inline struct tlb_entry *tlb_table_entry(struct tlb_table *table, gva_t va)
 {
     return &table->entry[tlb_index(va)];
+}
+
+static inline struct tlb_device_page *tlb_device_page(struct tlb_bank *bank, gva_t va)
+{
+    return &bank->device[(va >> PAGE_SHIFT) % TLB_DEVICE_PAGES];
+}
+
+static inline bool tlb_is_device(const struct tlb_device_page *device, enum tlb_view view, gva_t va)
+{
+    return device->used && device->view == view && device->page == (va & PAGE_MASK);
 }
 
 /* Enters a translation. host is the page in RAM or ROM. */

@@ -32,6 +32,27 @@ static void translate_near_code(struct cpu *cpu, struct tlb_entry *entry, struct
     }
 }
 
+/* A walk, or what an earlier one to a device's page has found. */
+static enum mmu_status walk_data(struct cpu *cpu, enum tlb_view view, enum mmu_access access,
+                                 gva_t va, bool quick, struct walk *walk, struct mmu_fault *fault)
+{
+    const struct tlb_device_page *device = tlb_device_page(cpu->tlbs->current, va);
+    if (tlb_is_device(device, view, va) && (access == MMU_READ || device->walk.writable)) {
+        *walk = device->walk;
+        walk->gpa |= va & ~PAGE_MASK;
+        return MMU_OK;
+    }
+    return walk_translate(cpu, view, access, va, quick, walk, fault);
+}
+
+static void keep_device_page(struct tlb_bank *bank, enum tlb_view view, gva_t va,
+                             const struct walk *walk)
+{
+    struct tlb_device_page *device = tlb_device_page(bank, va);
+    *device = (struct tlb_device_page){true, view, va & PAGE_MASK, *walk};
+    device->walk.gpa &= PAGE_MASK;
+}
+
 static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum mmu_access access,
                                       bool quick, struct part *part, struct mmu_fault *fault)
 {
@@ -50,14 +71,16 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
         return MMU_OK;
     }
     struct walk walk;
-    enum mmu_status status = walk_translate(cpu, view, access, part->va, quick, &walk, fault);
+    enum mmu_status status = walk_data(cpu, view, access, part->va, quick, &walk, fault);
     if (status != MMU_OK)
         return status;
     part->gpa = walk.gpa;
     part->host = NULL;
     struct phys_region *region = phys_find(cpu->phys, walk.gpa);
-    if (!region)
+    if (!region) {
+        keep_device_page(bank, view, part->va, &walk);
         return MMU_OK;
+    }
     part->host = region->host + (walk.gpa - region->base);
     part->rom = region->kind == PHYS_ROM;
     part->sink = region->sink ? region->sink + (walk.gpa - region->base) : NULL;
@@ -91,12 +114,13 @@ static gva_t next_page(const struct cpu *cpu, gva_t va)
 bool mmu_refill(struct cpu *cpu, gva_t va, enum mmu_refill kind)
 {
     enum tlb_view view = mode_view(cpu->mode);
-    const struct tlb_entry *entry = tlb_table_entry(&cpu->tlbs->current->table[view], va);
+    struct tlb_bank *bank = cpu->tlbs->current;
+    const struct tlb_entry *entry = tlb_table_entry(&bank->table[view], va);
     const uint64_t *tag = kind == MMU_REFILL_READ ? &entry->read_tag : &entry->write_tag;
     struct part part = {.va = va};
     struct mmu_fault fault;
-    if ((va ^ *tag) < PAGE_SIZE)
-        return false; /* the access goes on in the next page */
+    if ((va ^ *tag) < PAGE_SIZE || tlb_is_device(tlb_device_page(bank, va), view, va))
+        return false; /* the access goes on in the next page, or would find nothing */
     cpu->stats.tlb_slow++;
     enum mmu_access access = kind == MMU_REFILL_WRITE ? MMU_WRITE : MMU_READ;
     return translate_data(cpu, view, access, true, &part, &fault) == MMU_OK &&

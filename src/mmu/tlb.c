@@ -70,8 +70,14 @@ static void flush_table(struct tlb_table *table, bool keep_global)
     table->logged = kept;
 }
 
+static void forget_devices(struct tlb_bank *bank)
+{
+    memset(&bank->device, 0, sizeof(bank->device));
+}
+
 static void flush_bank(struct cpu *cpu, struct tlb_bank *bank, bool keep_global)
 {
+    forget_devices(bank);
     for (unsigned i = 0; i < TLB_TABLES; i++)
         flush_table(&bank->table[i], keep_global);
     if (!keep_global) {
@@ -141,6 +147,7 @@ static void drop_page(struct cpu *cpu, struct tlb_bank *bank, gva_t va, bool glo
 {
     bool large = filter_has(&bank->large, va >> LARGE_SHIFT);
     bool huge = filter_has(&bank->huge, va >> HUGE_SHIFT);
+    forget_devices(bank);
     for (unsigned i = 0; i < TLB_TABLES; i++) {
         struct tlb_table *table = &bank->table[i];
         struct tlb_entry *entry = tlb_table_entry(table, va);

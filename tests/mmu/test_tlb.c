@@ -524,3 +524,31 @@ Test(tlb, reads_across_pages_into_a_copy)
     mmu_read(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1000, &value, 8, &fault);
     cr_expect_not(mmu_read_across(guest.cpu, 0x1ff0, copy + 8, 16), "in one page");
 }
+
+Test(tlb, walks_to_devices_are_kept_until_a_flush)
+{
+    struct mmu_fault fault;
+    uint64_t value = 0;
+    put64(&guest, 0x9000, 0x1122334455667788);
+    guest_map(&guest, 1, 0xfed00000 | P); /* nothing is there */
+    cr_assert_eq(mmu_read(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1000, &value, 8, &fault), MMU_OK);
+    cr_expect_eq(value, ~0ull);
+    uint64_t walks = guest.cpu->stats.page_walks, accesses = guest.cpu->stats.mmio_accesses;
+    cr_assert_eq(mmu_read(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1010, &value, 8, &fault), MMU_OK);
+    cr_expect_eq(guest.cpu->stats.page_walks, walks);
+    cr_expect_eq(guest.cpu->stats.mmio_accesses, accesses + 1);
+    cr_expect_eq(mmu_write(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1010, &value, 8, &fault),
+                 MMU_PAGE_FAULT, "the page is read-only");
+    cr_expect_eq(mmu_read(guest.cpu, TLB_VIEW_USER, 0x1010, &value, 8, &fault), MMU_PAGE_FAULT);
+    guest_map(&guest, 1, 0x9000 | P);
+    mmu_invlpg(guest.cpu, 0x1000);
+    cr_assert_eq(mmu_read(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1000, &value, 8, &fault), MMU_OK);
+    cr_expect_eq(value, 0x1122334455667788);
+    guest_map(&guest, 1, 0xfed00000 | P | RW);
+    mmu_invlpg(guest.cpu, 0x1000);
+    cr_expect_eq(mmu_write(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1000, &value, 8, &fault), MMU_OK);
+    guest_map(&guest, 1, 0x9000 | P);
+    mmu_flush_all(guest.cpu);
+    cr_assert_eq(mmu_read(guest.cpu, TLB_VIEW_SUPERVISOR, 0x1000, &value, 8, &fault), MMU_OK);
+    cr_expect_eq(value, 0x1122334455667788);
+}
