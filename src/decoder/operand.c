@@ -285,18 +285,19 @@ enum dec_status dec_read_operands(struct decoder *d, const struct dec_entry *ent
 
     for (; count < DEC_MAX_OPERANDS && entry->operand[count]; count++) {
         const struct spec *spec = &specs[entry->operand[count]];
-        struct dec_operand *operand = &insn->operand[count];
+        struct dec_operand operand = spec->operand[form];
 
-        *operand = spec->operand[form];
-        operand->access = entry->access >> 2 * count & 3;
+        operand.access = entry->access >> 2 * count & 3;
         if (spec->method > METHOD_FIXED) {
-            if (!read_trailing(d, spec->method, operand))
+            insn->operand[count] = operand;
+            if (!read_trailing(d, spec->method, &insn->operand[count]))
                 return DEC_TRUNCATED;
             continue;
         }
-        operand->reg = (numbers >> (8 * spec->method) & 15) | spec->number;
+        operand.reg = (numbers >> (8 * spec->method) & 15) | spec->number;
+        insn->operand[count] = operand;
         if (UNLIKELY(spec->checked & 1 << has_mem)) {
-            enum dec_status status = check_operand(insn, operand);
+            enum dec_status status = check_operand(insn, &insn->operand[count]);
             if (status != DEC_OK)
                 return status;
         }
