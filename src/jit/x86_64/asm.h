@@ -28,9 +28,11 @@ struct assembler {
     uint8_t *p;
 };
 
-/* What ModRM.rm names. */
+enum asm_rm_kind { RM_REG, RM_BASE, RM_CPU };
+
+/* What ModRM.rm names. This and struct asm_op fit in a register each. */
 struct asm_rm {
-    enum { RM_REG, RM_BASE, RM_CPU } kind;
+    uint8_t kind; /* enum asm_rm_kind */
     uint8_t reg;  /* RM_REG: it; RM_BASE: the base */
     int32_t disp; /* RM_BASE; RM_CPU: offset in struct cpu */
 };
@@ -60,12 +62,12 @@ static inline struct asm_rm rm_gpr(unsigned reg)
 /* An instruction without its operands. */
 struct asm_op {
     uint8_t opcode;
-    uint8_t map; /* enum dec_map */
-    uint8_t pp;  /* enum dec_pp */
-    bool w;      /* 64 bits */
-    bool opsize; /* 16 bits */
-    bool lock;
-    bool byte; /* registers are bytes: SPL to DIL, never AH to BH */
+    uint8_t map : 2; /* enum dec_map */
+    uint8_t pp : 2;  /* enum dec_pp */
+    bool w : 1;      /* 64 bits */
+    bool opsize : 1; /* 16 bits */
+    bool lock : 1;
+    bool byte : 1; /* registers are bytes: SPL to DIL, never AH to BH */
 };
 
 static inline void asm_8(struct assembler *a, unsigned byte)

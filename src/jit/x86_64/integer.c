@@ -73,16 +73,6 @@ static bool is_extension(const struct dec_insn *insn)
     }
 }
 
-/* Adds how operand `number` is used to the field that names it. */
-static void note_operand(struct field *field, const struct dec_operand *operand, unsigned number)
-{
-    if ((operand->kind == DEC_OPERAND_GPR || operand->kind == DEC_OPERAND_GPR_HIGH) &&
-        operand->reg == number) {
-        field->access |= operand->access;
-        field->size = (uint8_t)operand->size;
-    }
-}
-
 /* Whether the old value of a register that is written shows in the new one. */
 static bool keeps_old(const struct dec_insn *insn, const struct field *field)
 {
@@ -109,24 +99,6 @@ static void end_field(struct emitter *e, const struct field *field)
         asm_store(&e->a, rm_gpr(field->guest), field->host);
 }
 
-static bool has_high_byte(const struct dec_insn *insn)
-{
-    for (unsigned i = 0; i < insn->operand_count; i++) {
-        if (insn->operand[i].kind == DEC_OPERAND_GPR_HIGH)
-            return true;
-    }
-    return false;
-}
-
-static bool has_byte_register(const struct dec_insn *insn)
-{
-    for (unsigned i = 0; i < insn->operand_count; i++) {
-        if (insn->operand[i].kind == DEC_OPERAND_GPR && insn->operand[i].size == 1)
-            return true;
-    }
-    return false;
-}
-
 /* 82 is 80 outside 64-bit mode, and undefined in it. */
 static struct asm_op op_of(const struct dec_insn *insn)
 {
@@ -139,20 +111,56 @@ static struct asm_op op_of(const struct dec_insn *insn)
         .w = insn->operand_size == 8,
         .opsize = insn->operand_size == 2,
         .lock = insn->prefixes & DEC_PREFIX_LOCK,
-        .byte = has_byte_register(insn) && !has_high_byte(insn),
     };
 }
 
-/* A high byte excludes REX, which pointers and RSP's host register need. */
-static bool high_byte_fits(const struct dec_insn *insn, bool memory)
+/* What the operands of an instruction with ModRM say of its fields. */
+struct operands {
+    const struct dec_operand *memory; /* or NULL */
+    bool high, byte;                  /* registers: AH to BH, and other bytes */
+    bool stack;                       /* a register is RSP */
+};
+
+static void note_use(struct field *field, const struct dec_operand *operand)
 {
-    if (!has_high_byte(insn))
-        return true;
-    for (unsigned i = 0; i < insn->operand_count; i++) {
-        if (insn->operand[i].kind == DEC_OPERAND_GPR && insn->operand[i].reg == REG_RSP)
-            return false;
+    if (operand->reg == field->guest) {
+        field->access |= operand->access;
+        field->size = (uint8_t)operand->size;
     }
-    return !memory;
+}
+
+static struct operands note_operands(const struct dec_insn *insn, struct field *reg,
+                                     struct field *rm)
+{
+    struct operands operands = {0};
+    for (unsigned i = 0; i < insn->operand_count; i++) {
+        const struct dec_operand *operand = &insn->operand[i];
+        if (operand->kind == DEC_OPERAND_GPR) {
+            operands.byte |= operand->size == 1;
+            operands.stack |= operand->reg == REG_RSP;
+            note_use(reg, operand);
+            note_use(rm, operand);
+        } else if (operand->kind == DEC_OPERAND_GPR_HIGH) {
+            operands.high = true;
+        } else if (operand->kind == DEC_OPERAND_MEM) {
+            operands.memory = operand;
+        }
+    }
+    return operands;
+}
+
+/* A high byte excludes REX, which pointers and RSP's host register need. Numbers 4 to 7 are AH to
+ * BH: they stay. */
+static bool emit_high_byte(struct emitter *e, const struct dec_insn *insn,
+                           const struct operands *operands)
+{
+    if (operands->memory || operands->stack)
+        return false;
+    before_flags(e, insn);
+    asm_insn(&e->a, op_of(insn), insn->modrm >> 3 & 7, rm_reg(insn->modrm & 7));
+    asm_imm(&e->a, insn->imm, insn->imm_size);
+    after_flags(e, insn);
+    return true;
 }
 
 /* An instruction with ModRM, as it is. */
@@ -161,37 +169,31 @@ static bool emit_as_is(struct emitter *e, const struct interp_insn *in)
     const struct dec_insn *insn = &in->insn;
     bool memory = insn->modrm < 0xc0;
     struct field reg = {.used = !is_extension(insn)}, rm = {.used = !memory};
-    reg.guest = (insn->modrm >> 3 & 7) | (insn->rex & DEC_REX_R ? 8 : 0);
-    rm.guest = (insn->modrm & 7) | (insn->rex & DEC_REX_B ? 8 : 0);
-    if (!high_byte_fits(insn, memory))
-        return false;
-    bool high = has_high_byte(insn); /* numbers 4 to 7 are AH to BH: they stay */
-    const struct dec_operand *operand = memory_operand(insn);
+    reg.guest = (insn->modrm >> 3 & 7) | (insn->rex & DEC_REX_R) << 1;
+    rm.guest = (insn->modrm & 7) | (insn->rex & DEC_REX_B) << 3;
+    struct operands operands = note_operands(insn, &reg, &rm);
+    if (operands.high)
+        return emit_high_byte(e, insn, &operands);
     struct asm_rm pointer;
-    if (memory &&
-        (!operand || !emit_memory(e, in, operand->size, operand->access & DEC_WRITE, &pointer)))
+    if (memory && (!operands.memory || !emit_memory(e, in, operands.memory->size,
+                                                    operands.memory->access & DEC_WRITE, &pointer)))
         return false;
 
     before_flags(e, insn);
-    for (unsigned i = 0; i < insn->operand_count && !high; i++) {
-        note_operand(&reg, &insn->operand[i], reg.guest);
-        note_operand(&rm, &insn->operand[i], rm.guest);
-    }
+    bool same = reg.used && rm.guest == reg.guest;
     reg.host = reg.guest & 7;
-    rm.host = rm.guest;
-    if (reg.used && !high)
+    if (reg.used)
         begin_field(e, insn, &reg, HOST_T1);
-    if (rm.used && !high && reg.used && rm.guest == reg.guest)
-        rm.host = reg.host;
-    else if (rm.used && !high)
+    rm.host = reg.host;
+    if (rm.used && !same)
         begin_field(e, insn, &rm, HOST_T0);
-    asm_insn(&e->a, op_of(insn), reg.host, memory ? pointer : rm_reg(rm.host));
+    struct asm_op op = op_of(insn);
+    op.byte = operands.byte;
+    asm_insn(&e->a, op, reg.host, memory ? pointer : rm_reg(rm.host));
     asm_imm(&e->a, insn->imm, insn->imm_size);
     after_flags(e, insn);
-    if (high)
-        return true;
     end_field(e, &reg);
-    if (!(reg.used && rm.guest == reg.guest))
+    if (!same)
         end_field(e, &rm);
     return true;
 }
