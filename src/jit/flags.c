@@ -108,13 +108,13 @@ static uint32_t look(struct emitter *e, unsigned offset)
 uint32_t live_at(struct emitter *e, int64_t offset)
 {
     bool in_page = offset >= 0 && offset < PAGE_SIZE; /* what a block watches lies there */
-    if (!in_page || !is_near(e, offset) || !jit_has(e->jit, JIT_LIVENESS))
+    if (!in_page || !jit_has(e->jit, JIT_LIVENESS))
         return FLAGS_STATUS;
     for (unsigned i = 0; i < e->target_count; i++) {
         if (e->target[i].offset == offset)
             return e->target[i].live;
     }
-    uint32_t live = look(e, (unsigned)offset);
+    uint32_t live = is_near(e, offset) ? look(e, (unsigned)offset) : FLAGS_STATUS;
     if (e->target_count < ARRAY_SIZE(e->target))
         e->target[e->target_count++] = (struct target_flags){offset, live};
     return live;

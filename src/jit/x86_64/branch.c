@@ -27,12 +27,13 @@ gpa_t near_gpa(const struct emitter *e, int64_t offset)
 /* Whether the instruction there ends beyond the next multiple of `size`, a page's. */
 static bool crosses_page(const struct emitter *e, gpa_t gpa, uint64_t size)
 {
-    const struct phys_region *region = phys_find(e->cpu->phys, gpa);
     unsigned room = (unsigned)(size - (gpa & (size - 1)));
+    if (room >= DEC_MAX_LENGTH)
+        return false;
+    const struct phys_region *region = phys_find(e->cpu->phys, gpa);
     struct dec_insn insn;
-    return room < DEC_MAX_LENGTH && region &&
-           dec_decode(region->host + (gpa - region->base), room, mode_code(e->block->mode),
-                      &insn) == DEC_TRUNCATED;
+    return region && dec_decode(region->host + (gpa - region->base), room,
+                                mode_code(e->block->mode), &insn) == DEC_TRUNCATED;
 }
 
 bool is_near(const struct emitter *e, int64_t offset)
