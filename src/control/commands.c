@@ -21,7 +21,7 @@ static struct vm *vm_of(void *opaque)
 
 const char *commands_status(const struct vm *vm)
 {
-    static const char *const names[] = {"running", "prelaunch", "paused", "debug"};
+    static const char *const names[] = {"running", "prelaunch", "paused", "debug", "io-error"};
     return names[vm_status(vm)];
 }
 
@@ -100,11 +100,25 @@ static json_t *query_cpus_fast(void *opaque, json_t *arguments, struct qmp_error
                      "target", "x86_64");
 }
 
-/* There are no drives. */
+static json_t *describe_drive(const struct vm_drive *drive)
+{
+    json_t *image = json_pack("{s:s, s:s, s:I}", "filename", drive->file, "format", drive->format,
+                              "virtual-size", (json_int_t)drive->size);
+    json_t *inserted =
+        json_pack("{s:s, s:s, s:b, s:b, s:o}", "file", drive->file, "drv", drive->format, "ro",
+                  drive->readonly, "encrypted", 0, "image", image);
+    return json_pack("{s:s, s:s, s:s, s:b, s:b, s:o}", "io-status", "ok", "device", drive->name,
+                     "type", "unknown", "locked", 0, "removable", 0, "inserted", inserted);
+}
+
 static json_t *query_block(void *opaque, json_t *arguments, struct qmp_error *error)
 {
-    (void)opaque, (void)arguments, (void)error;
-    return json_array();
+    (void)arguments, (void)error;
+    struct vm_drive drive;
+    json_t *list = json_array();
+    for (unsigned i = 0; vm_drive_at(vm_of(opaque), i, &drive); i++)
+        json_array_append_new(list, describe_drive(&drive));
+    return list;
 }
 
 /* --- Memory. */

@@ -31,7 +31,7 @@ static void info_status(struct commands_context *context, const char *arguments,
     (void)arguments;
     enum vm_status status = vm_status(context->vm);
     fprintf(out, "VM status: %s", status == VM_RUNNING ? "running" : "paused");
-    if (status == VM_NOT_STARTED || status == VM_AT_DEBUGGER)
+    if (status != VM_RUNNING && status != VM_PAUSED)
         fprintf(out, " (%s)", commands_status(context->vm));
     fputc('\n', out);
 }

@@ -174,8 +174,9 @@ static void on_client(void *opaque, int fd, short events)
 
 static bool make_room(struct stream *stream, size_t count)
 {
-    memmove(stream->output, stream->output + stream->output_at,
-            stream->output_end - stream->output_at);
+    if (stream->output_at)
+        memmove(stream->output, stream->output + stream->output_at,
+                stream->output_end - stream->output_at);
     stream->output_end -= stream->output_at;
     stream->output_at = 0;
     size_t needed = stream->output_end + count;

@@ -61,6 +61,16 @@ bool drives_open(struct drives *drives, const struct drive_options *options, uns
     return true;
 }
 
+void drives_pause(struct drives *drives, bool paused)
+{
+    for (unsigned i = 0; i < drives->count; i++) {
+        if (paused)
+            block_pause(drives->drive[i].image);
+        else
+            block_resume(drives->drive[i].image);
+    }
+}
+
 void drives_close(struct drives *drives)
 {
     while (drives->count)

@@ -35,6 +35,8 @@ struct drives {
 /* Opens all images. False: *error says why; drives_close() all the same. */
 bool drives_open(struct drives *drives, const struct drive_options *options, unsigned count,
                  const struct block_config *config, struct error *error);
+/* While paused, no file changes and no request completes. Bus lock held. */
+void drives_pause(struct drives *drives, bool paused);
 /* Cancels what is in flight. After the vCPU has stopped and before the board is destroyed, without
  * the bus lock. */
 void drives_close(struct drives *drives);

@@ -84,6 +84,7 @@ enum vm_status {
     VM_NOT_STARTED, /* start_stopped, and not let go yet */
     VM_PAUSED,
     VM_AT_DEBUGGER, /* gdb has stopped it */
+    VM_OUT_OF_ROOM, /* it waits for room on the host's disk */
 };
 
 /* Builds the guest and loads its kernel. loop is the caller's and is run by vm_run(). NULL with
@@ -96,8 +97,8 @@ bool vm_run(struct vm *vm, struct vm_result *result, struct error *error);
 
 /* --- Control: the loop's thread, without the bus lock (machine/vm_control.c). */
 
-/* Stops the guest with its time, until vm_continue(). gdb's stops are apart: the guest runs while
- * neither wants it stopped. Both do nothing where there is nothing to do. */
+/* Stops the guest with its time and its disks, until vm_continue(). gdb's stops are apart: the
+ * guest runs while neither wants it stopped. Both do nothing where there is nothing to do. */
 void vm_stop(struct vm *vm);
 void vm_continue(struct vm *vm);
 enum vm_status vm_status(const struct vm *vm);
@@ -117,6 +118,15 @@ void vm_set_observer(struct vm *vm, const struct vm_observer *observer);
  * be looked at; guest time goes on. Calls do not nest. */
 struct cpu *vm_hold_cpu(struct vm *vm);
 void vm_release_cpu(struct vm *vm);
+
+/* A drive, in the order of the options; its strings live as long as the vm. False: there are not so
+ * many. */
+struct vm_drive {
+    const char *name, *file, *format;
+    uint64_t size; /* bytes */
+    bool readonly;
+};
+bool vm_drive_at(const struct vm *vm, unsigned index, struct vm_drive *drive);
 
 /* The host's number of the vCPU's thread; 0 before it runs. */
 int vm_vcpu_thread(const struct vm *vm);

@@ -1,4 +1,5 @@
 /* What is done to a guest from outside while it runs: stops, resets, its end. */
+#include "backends/block/block.h"
 #include "bus/bus.h"
 #include "bus/clock.h"
 #include "machine/board.h"
@@ -13,12 +14,20 @@ static void tell(struct vm *vm, enum vm_event event, enum vm_cause cause)
 
 /* --- Holds. The vCPU may need the bus lock to leave the guest. */
 
-static void hold(struct vm *vm, enum vm_hold who)
+/* Disks stand still with the guest, unless it waits for them. */
+static void pause_disks(struct vm *vm)
 {
-    bool ran = !vm->holds;
-    vm->holds |= who;
-    if (!ran)
+    bool paused = vm->holds & ~(unsigned)HOLD_DISK;
+    if (paused == vm->disks_paused)
         return;
+    bus_lock(vm->bus);
+    drives_pause(&vm->drives, paused);
+    bus_unlock(vm->bus);
+    vm->disks_paused = paused;
+}
+
+static void stop_guest(struct vm *vm)
+{
     vcpu_hold(&vm->vcpu);
     vcpu_wait_held(&vm->vcpu);
     if (vm->at_debugger)
@@ -26,7 +35,17 @@ static void hold(struct vm *vm, enum vm_hold who)
     bus_lock(vm->bus);
     clock_stop(vm->clock);
     bus_unlock(vm->bus);
-    tell(vm, VM_EVENT_STOP, VM_CAUSE_CONTROL);
+}
+
+static void hold(struct vm *vm, enum vm_hold who)
+{
+    bool ran = !vm->holds;
+    vm->holds |= who;
+    if (ran)
+        stop_guest(vm);
+    pause_disks(vm);
+    if (ran)
+        tell(vm, VM_EVENT_STOP, VM_CAUSE_CONTROL);
 }
 
 /* Whether the guest runs again for it. */
@@ -34,6 +53,7 @@ static bool release_quietly(struct vm *vm, unsigned who)
 {
     bool runs = vm->holds && !(vm->holds & ~who);
     vm->holds &= ~who;
+    pause_disks(vm);
     if (!runs)
         return false;
     bus_lock(vm->bus);
@@ -66,7 +86,9 @@ enum vm_status vm_status(const struct vm *vm)
         return VM_NOT_STARTED;
     if (vm->holds & HOLD_DEBUGGER)
         return VM_AT_DEBUGGER;
-    return vm->holds ? VM_PAUSED : VM_RUNNING;
+    if (vm->holds & HOLD_USER)
+        return VM_PAUSED;
+    return vm->holds ? VM_OUT_OF_ROOM : VM_RUNNING;
 }
 
 struct cpu *vm_hold_cpu(struct vm *vm)
@@ -234,6 +256,22 @@ struct gdb_machine vm_gdb_machine(struct vm *vm)
 }
 
 /* --- Parts. */
+
+bool vm_drive_at(const struct vm *vm, unsigned index, struct vm_drive *drive)
+{
+    if (index >= vm->drives.count)
+        return false;
+    const struct disk_options *disk = &vm->config.drives[index].disk;
+    const struct block_image *image = vm->drives.drive[index].image;
+    *drive = (struct vm_drive){
+        .name = vm->drives.drive[index].name,
+        .file = disk->file,
+        .format = block_format(image),
+        .size = block_size(image),
+        .readonly = block_is_readonly(image),
+    };
+    return true;
+}
 
 int vm_vcpu_thread(const struct vm *vm)
 {

@@ -46,6 +46,7 @@ struct vm {
                                by the bus lock */
     struct gdb *gdb;        /* or NULL */
     unsigned holds;         /* enum vm_hold; loop's thread */
+    bool disks_paused;      /* likewise */
     struct vm_observer observer;
     _Atomic bool at_debugger; /* CPU_EXIT_DEBUG has come, and the vCPU holds itself */
 

@@ -38,7 +38,12 @@ def check_queries(qmp):
     assert set(version) == {"qemu", "package"} and version == qmp.greeting["QMP"]["version"], version
     assert qmp.run("query-name") == {"name": "a guest"}
     assert qmp.run("query-status") == {"status": "running", "singlestep": False, "running": True}
-    assert qmp.run("query-block") == []
+    drive, = qmp.run("query-block")
+    inserted = drive.pop("inserted")
+    assert drive == {"device": "virtio0", "type": "unknown", "locked": False, "removable": False,
+                     "io-status": "ok"}, drive
+    assert inserted["drv"] == "raw" and inserted["ro"] is False, inserted
+    assert inserted["image"] == {"filename": inserted["file"], "format": "raw", "virtual-size": 1 << 20}
     cpu, = qmp.run("query-cpus-fast")
     assert cpu["cpu-index"] == 0 and cpu["target"] == "x86_64" and cpu["thread-id"] > 0, cpu
     assert os.path.exists(f"/proc/self/../{cpu['thread-id']}"), cpu
@@ -277,7 +282,7 @@ def check_running(guest, directory):
 def check_start_stopped(guest):
     qmp = Qmp(guest.path)
     assert qmp.run("query-status")["status"] == "prelaunch"
-    assert qmp.run("query-name") == {}
+    assert qmp.run("query-name") == {} and qmp.run("query-block") == []
     qmp.run("stop")
     assert qmp.monitor("info status") == "VM status: paused (prelaunch)\n"
     assert qmp.monitor("xp 0x900000") == "0000000000900000: 0x00000000\n"
@@ -300,7 +305,8 @@ def check_no_reboot(guest):
 
 
 with tempfile.TemporaryDirectory(prefix="doppel-qmp-") as scratch:
-    with Guest(DOPPEL, scratch, "--name", "a guest", *OPTIONS) as running:
+    disk = os.path.join(scratch, "disk") + ",format=raw,size=1M"
+    with Guest(DOPPEL, scratch, "--name", "a guest", "--disk", disk, *OPTIONS) as running:
         check_running(running, scratch)
     with Guest(DOPPEL, scratch, "--start-stopped", *OPTIONS) as stopped:
         check_start_stopped(stopped)

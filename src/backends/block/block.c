@@ -326,6 +326,11 @@ uint64_t block_size(const struct block_image *disk)
     return disk->image->size;
 }
 
+const char *block_format(const struct block_image *disk)
+{
+    return disk->image->ops->name;
+}
+
 bool block_is_readonly(const struct block_image *disk)
 {
     return disk->image->readonly;

@@ -69,7 +69,8 @@ struct block_image *block_open(const struct disk_options *options,
  * after the devices have stopped; their done() is still called. NULL: nothing. */
 void block_close(struct block_image *image);
 
-uint64_t block_size(const struct block_image *image); /* bytes, a multiple of 512 */
+uint64_t block_size(const struct block_image *image);      /* bytes, a multiple of 512 */
+const char *block_format(const struct block_image *image); /* "raw" or "qcow2" */
 bool block_is_readonly(const struct block_image *image);
 
 /* The rest: bus lock held. */
