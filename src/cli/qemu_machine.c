@@ -237,6 +237,14 @@ static bool add_testdev(struct qemu_parser *parser, struct qemu_params *params, 
     return true;
 }
 
+static bool add_pci_testdev(struct qemu_parser *parser, struct qemu_params *params,
+                            struct error *error)
+{
+    (void)params, (void)error;
+    parser->options->run.vm.pci_testdev = true;
+    return true;
+}
+
 static bool add_vga(struct qemu_parser *parser, struct qemu_params *params, struct error *error)
 {
     (void)params, (void)error;
@@ -253,6 +261,7 @@ bool qemu_device(struct qemu_parser *parser, const char *option, const char *val
     } devices[] = {{"isa-debug-exit", add_debug_exit},
                    {"isa-debugcon", add_debugcon},
                    {"pc-testdev", add_testdev},
+                   {"pci-testdev", add_pci_testdev},
                    {"virtio-blk-pci", qemu_add_virtio_blk},
                    {"VGA", add_vga}};
     struct qemu_params params;

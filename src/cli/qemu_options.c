@@ -250,7 +250,7 @@ const char *qemu_options_help(void)
            "  -snapshot                     no drive's file is changed\n"
            "  -net none, -nic none          there is no network\n"
            "  -device DEVICE                isa-debug-exit,iobase=0xf4, isa-debugcon, pc-testdev,\n"
-           "                                virtio-blk-pci, VGA\n"
+           "                                pci-testdev, virtio-blk-pci, VGA\n"
            "  -global isa-debugcon.iobase=N the debug console's port\n"
            "  -chardev KIND,id=ID,...       stdio, file, socket or null\n"
            "  -serial TARGET                COM1: stdio, file:PATH, null, none, "

@@ -17,6 +17,7 @@
 #include "devices/misc/fpu_error.h"
 #include "devices/misc/fw_cfg.h"
 #include "devices/misc/pc_testdev.h"
+#include "devices/misc/pci_testdev.h"
 #include "devices/misc/port92.h"
 #include "devices/misc/reset_control.h"
 #include "devices/misc/virtio_rng.h"
@@ -73,6 +74,7 @@ struct board {
     struct ps2_mouse *mouse;
     struct i8042 *i8042;
     struct pc_testdev *testdev;
+    struct pci_testdev *pci_testdev;
     struct fpu_error fpu_error;
     struct port92 port92;
     bool a20[A20_GATES]; /* who holds address line 20 open */
@@ -363,6 +365,17 @@ static bool create_test_devices(struct board *board)
     return board->testdev;
 }
 
+static bool create_pci_testdev(struct board *board, struct error *error)
+{
+    if (!board->config.pci_testdev)
+        return true;
+    board->pci_testdev = pci_testdev_create();
+    return (board->pci_testdev &&
+            pci_bus_attach(board_pci_bus(board), pci_testdev_function(board->pci_testdev),
+                           PCI_ANY_SLOT, 0)) ||
+           error_set(error, "there is no room for pci-testdev");
+}
+
 /* --- Mapping */
 
 struct mapping {
@@ -464,7 +477,8 @@ struct board *board_create(const struct board_config *config, struct error *erro
         error_format(error, "no memory for the guest's devices");
     } else if (create_chipset(board, error) && create_vga(board, error) &&
                create_network_cards(board, error) && create_storage(board, error) &&
-               create_rng(board, error) && map_devices(board, error)) {
+               create_rng(board, error) && create_pci_testdev(board, error) &&
+               map_devices(board, error)) {
         set_cmos_contents(board);
         return board;
     }
@@ -484,6 +498,8 @@ void board_destroy(struct board *board)
         vga_destroy(board->vga);
     network_cards_destroy(board->network_cards);
     virtio_rng_destroy(board->rng);
+    if (board->pci_testdev)
+        pci_testdev_destroy(board->pci_testdev);
     if (board->testdev)
         pc_testdev_destroy(board->testdev);
     if (board->com1)

@@ -49,6 +49,7 @@ struct board_events {
 
 /* Nothing is owned. */
 struct board_config {
+    bool pci_testdev; /* QEMU's test device for PCI */
     struct bus *bus;
     struct clock *clock;
     struct phys_map *phys;                /* has the RAM */

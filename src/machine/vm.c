@@ -262,6 +262,7 @@ static bool create_board(struct vm *vm, struct error *error)
         .memory = vm->config.memory,
         .physical_bits = vm->model.physical_bits,
         .serial = vm->serial,
+        .pci_testdev = vm->config.pci_testdev,
         .debugcon = vm->debugcon,
         .debugcon_port = vm->config.debugcon_port,
         .display = vm->display,

@@ -38,6 +38,7 @@ struct vm_config {
     unsigned network_count;
     bool rng;        /* a virtio entropy device */
     bool debug_exit; /* port 0xf4 ends the guest with a status of its own; pc-testdev */
+    bool pci_testdev;
     enum vm_engine engine;
     struct jit_config jit_config;
     bool no_reboot;     /* a reset ends the guest */

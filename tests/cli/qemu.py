@@ -47,7 +47,7 @@ def refuses(name, *arguments):
 def check_command_lines(directory):
     # As kvm-unit-tests' runner has it, old and new.
     runs("-nodefaults", "-device", "pc-testdev", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", "-vnc", "none",
-         "-serial", "stdio", "-machine", "accel=tcg", "-debugcon", f"file:{directory}/kvm", "-kernel", ELF,
+         "-serial", "stdio", "-device", "pci-testdev", "-machine", "accel=tcg", "-debugcon", f"file:{directory}/kvm", "-kernel", ELF,
          "-append", "hello", "-smp", "1", text="")
     assert "hello from long mode" in open(f"{directory}/kvm").read()
     runs("--no-reboot", "-nodefaults", "-global", "kvm-pit.lost_tick_policy=discard", "-device", "pc-testdev",
