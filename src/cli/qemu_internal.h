@@ -20,6 +20,12 @@ struct qemu_drive {
     struct drive_options options;
 };
 
+struct qemu_network {
+    const char *id; /* or "" */
+    bool waits;     /* for a -device that has it */
+    struct net_options options;
+};
+
 enum qemu_user { QEMU_SERIAL, QEMU_DEBUGCON, QEMU_MONITOR, QEMU_QMP };
 
 struct qemu_parser {
@@ -28,6 +34,8 @@ struct qemu_parser {
     bool nographic, nodefaults, snapshot;
     struct qemu_drive drives[DRIVES_MAX];
     unsigned drive_count;
+    struct qemu_network networks[NETWORKS_MAX];
+    unsigned network_count;
     struct {
         const char *id;
         struct qemu_target target;
@@ -47,7 +55,7 @@ typedef bool qemu_option_fn(struct qemu_parser *parser, const char *option, cons
 /* --- qemu_machine.c: the machine and its devices. */
 
 qemu_option_fn qemu_machine, qemu_accel, qemu_memory, qemu_smp, qemu_cpu, qemu_device, qemu_global,
-    qemu_vga, qemu_rtc, qemu_net;
+    qemu_vga, qemu_rtc;
 
 /* --- qemu_drives.c. */
 
@@ -59,6 +67,15 @@ bool qemu_add_virtio_blk(struct qemu_parser *parser, struct qemu_params *params,
 void qemu_connect_drives(struct qemu_parser *parser);
 /* The rest. */
 void qemu_free_drives(struct qemu_parser *parser);
+
+/* --- qemu_net.c. */
+
+qemu_option_fn qemu_nic, qemu_netdev;
+
+bool qemu_add_virtio_net(struct qemu_parser *parser, struct qemu_params *params,
+                         struct error *error);
+/* After the last option: what has a card goes to the vm's options. */
+void qemu_connect_networks(struct qemu_parser *parser);
 
 /* --- qemu_streams.c: character devices and who uses them. */
 

@@ -245,6 +245,14 @@ static bool add_pci_testdev(struct qemu_parser *parser, struct qemu_params *para
     return true;
 }
 
+static bool add_rng(struct qemu_parser *parser, struct qemu_params *params, struct error *error)
+{
+    qemu_params_take(params, "rng");
+    parser->options->run.vm.rng = true;
+    (void)error;
+    return true;
+}
+
 static bool add_vga(struct qemu_parser *parser, struct qemu_params *params, struct error *error)
 {
     (void)params, (void)error;
@@ -263,6 +271,8 @@ bool qemu_device(struct qemu_parser *parser, const char *option, const char *val
                    {"pc-testdev", add_testdev},
                    {"pci-testdev", add_pci_testdev},
                    {"virtio-blk-pci", qemu_add_virtio_blk},
+                   {"virtio-net-pci", qemu_add_virtio_net},
+                   {"virtio-rng-pci", add_rng},
                    {"VGA", add_vga}};
     struct qemu_params params;
     if (!qemu_params_parse(&params, option, value, "driver", error))
@@ -317,13 +327,4 @@ bool qemu_rtc(struct qemu_parser *parser, const char *option, const char *value,
     ok = ok && qemu_params_end(&params, error);
     qemu_params_free(&params);
     return ok;
-}
-
-bool qemu_net(struct qemu_parser *parser, const char *option, const char *value,
-              struct error *error)
-{
-    (void)parser;
-    return !strcmp(value, "none") ||
-           error_set(error, "%s %s: is not offered; there is no network: %s none", option, value,
-                     option);
 }

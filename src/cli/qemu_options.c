@@ -195,8 +195,9 @@ static const struct option_entry {
     {"bios", true, set_bios, NULL},
     {"drive", true, qemu_drive, NULL},
     {"snapshot", false, qemu_snapshot, NULL},
-    {"net", true, qemu_net, NULL},
-    {"nic", true, qemu_net, NULL},
+    {"net", true, ignore, "none"},
+    {"nic", true, qemu_nic, NULL},
+    {"netdev", true, qemu_netdev, NULL},
     {"device", true, qemu_device, NULL},
     {"global", true, qemu_global, NULL},
     {"chardev", true, qemu_chardev, NULL},
@@ -248,9 +249,13 @@ const char *qemu_options_help(void)
            "         [,format=raw|qcow2]    virtio-blk-pci,drive=ID\n"
            "         [,readonly=on][,snapshot=on]\n"
            "  -snapshot                     no drive's file is changed\n"
-           "  -net none, -nic none          there is no network\n"
+           "  -net none                     no network (as without it)\n"
+           "  -nic none|user[,hostfwd=...]  no network, or one behind libslirp, as --net has it;\n"
+           "                                also -netdev user,id=ID with -device\n"
+           "                                virtio-net-pci,netdev=ID\n"
            "  -device DEVICE                isa-debug-exit,iobase=0xf4, isa-debugcon, pc-testdev,\n"
-           "                                pci-testdev, virtio-blk-pci, VGA\n"
+           "                                pci-testdev, virtio-blk-pci, virtio-net-pci,\n"
+           "                                virtio-rng-pci, VGA\n"
            "  -global isa-debugcon.iobase=N the debug console's port\n"
            "  -chardev KIND,id=ID,...       stdio, file, socket or null\n"
            "  -serial TARGET                COM1: stdio, file:PATH, null, none, "
@@ -322,6 +327,7 @@ static bool parse(struct qemu_parser *parser, int argc, char **argv, struct erro
     if (!run->vm.kernel && !run->vm.firmware)
         run->vm.firmware = "bios";
     qemu_connect_drives(parser);
+    qemu_connect_networks(parser);
     return qemu_connect_streams(parser, error) && options_check(run, error);
 }
 

@@ -64,7 +64,9 @@ def check_command_lines(directory):
                  ["-msg", "timestamp=on"], ["-chardev", "null,id=x", "-serial", "chardev:x"],
                  ["-serial", f"file:{directory}/serial"], ["-monitor", f"unix:{directory}/m,server,nowait"],
                  ["-qmp", f"unix:{directory}/q,server=on,wait=off"], ["-gdb", f"unix:{directory}/g,server=on"],
-                 ["-device", "VGA"], ["-snapshot"]]:
+                 ["-device", "VGA"], ["-device", "virtio-rng-pci"],
+                 ["-nic", "user"], ["-nic", "user,model=virtio-net-pci,restrict=on"],
+                 ["-netdev", "user,id=n,hostname=guest", "-device", "virtio-net-pci,netdev=n,mac=52:54:00:00:00:01"], ["-snapshot"]]:
         runs(*HELLO, "-display", "none", "-debugcon", "stdio", *more)
     runs(*HELLO, "-nodefaults", "-chardev", "stdio,id=out,mux=on", "-device", "isa-debugcon,iobase=0xe9,chardev=out")
     runs(*HELLO, "-nodefaults", "-debugcon", "stdio", "-global", "isa-debugcon.iobase=0x402", text="")
@@ -124,8 +126,10 @@ def check_refusals():
     for arguments in [["-bogus"], ["--bogus"], ["-M", "q35"], ["-machine", "pc,bogus=1"], ["-machine", "pc,usb=on"],
                       ["-accel", "hvf"], ["-accel", "tcg,bogus=1"], ["-enable-kvm"], ["-m", ""], ["-m", "64X"],
                       ["-m", "1"], ["-m", "64,slots=2"], ["-smp", "2"], ["-smp", "1,cores=2"], ["-smp", "bogus=1"],
-                      ["-cpu", "Itanium"], ["-net", "user"], ["-nic", "tap"], ["-netdev", "user,id=n"],
-                      ["-device", "e1000"], ["-device", "isa-debug-exit,iobase=0x501"], ["-device", "isa-debugcon"],
+                      ["-cpu", "Itanium"], ["-net", "user"], ["-nic", "tap"], ["-netdev", "tap,id=n"],
+                      ["-netdev", "user"], ["-nic", "user,bogus=1"], ["-device", "virtio-net-pci,netdev=n"],
+                      ["-nic", "user,model=rtl8139"], ["-nic", "user,model=e1000"],
+                      ["-device", "e1000,netdev=n"], ["-device", "isa-debug-exit,iobase=0x501"], ["-device", "isa-debugcon"],
                       ["-device", "virtio-blk-pci,drive=x"], ["-device", "pc-testdev,bogus=1"],
                       ["-device", "isa-debugcon,iobase=0,chardev=x"],
                       ["-drive", "file=x"], ["-drive", "file=x,if=ide"], ["-drive", "if=virtio"],
