@@ -299,12 +299,13 @@ static void note_change(void *opaque)
 Test(pci, bars_of_ram_are_shown_where_they_are)
 {
     static const struct direct_memory_ops direct = {show, hide, NULL};
+    static const struct pci_ops ops = {.name = "frame buffer"};
     static uint8_t bytes[0x2000], written[2];
     static const struct direct_ram ram = {bytes, sizeof(bytes), written, note_change, NULL};
     struct pci_function function;
     struct pci_bus *own =
         pci_bus_create(&(struct pci_bus_config){.bus = bus, .direct = {&direct, NULL}});
-    pci_init(&function, &card_ops, &(struct pci_identity){.vendor = 0x1234});
+    pci_init(&function, &ops, &(struct pci_identity){.vendor = 0x1234});
     pci_add_ram_bar(&function, 0, &ram);
     cr_assert(pci_bus_attach(own, &function, 2, 0));
     pci_bus_write(own, pci_devfn(2, 0), BAR(0), UINT32_MAX, 4);

@@ -54,8 +54,7 @@ void set_vbe_mode(struct vga_board *board, unsigned width, unsigned height, unsi
 
 /* Looks at the screen; the rows that were drawn anew. */
 struct display_rows look(struct vga_board *board);
-/* As last drawn. */
+/* Looks, too; UINT32_MAX outside of the screen. */
 uint32_t pixel(struct vga_board *board, unsigned x, unsigned y);
-void expect_size(struct vga_board *board, unsigned width, unsigned height);
 
 #endif
