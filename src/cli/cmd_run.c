@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "cli/daemon.h"
+#include "cli/guest_window.h"
 #include "cli/options.h"
 #include "host/loop.h"
 #include "host/terminal.h"
@@ -21,6 +22,7 @@ struct run {
     struct vm *vm;
     struct control *control;
     struct daemon daemon;
+    struct guest_window window;
     int signals; /* a signalfd of SIGINT and SIGTERM */
     bool asked;  /* the power button has been pressed by a signal */
 };
@@ -102,6 +104,16 @@ static int exit_status(const struct vm_result *result)
     }
 }
 
+static bool open_window(struct run *run, struct error *error)
+{
+    const struct vm_config *config = &run->options.vm;
+    const char *path = config->kernel ? config->kernel : config->firmware;
+    const char *slash = strrchr(path, '/'), *name = run->options.control.name;
+    if (!name)
+        name = slash ? slash + 1 : path;
+    return !run->options.window || guest_window_open(&run->window, run->vm, run->loop, name, error);
+}
+
 /* Runs the guest; the caller frees what run holds. */
 static bool run_guest(struct run *run, int *status, struct error *error)
 {
@@ -118,7 +130,8 @@ static bool run_guest(struct run *run, int *status, struct error *error)
     if (!run->vm)
         return false;
     run->control = control_create(&run->options.control, run->vm, run->loop, error);
-    if (!run->control || (run->options.pidfile && !daemon_write_pid(run->options.pidfile, error)))
+    if (!run->control || !open_window(run, error) ||
+        (run->options.pidfile && !daemon_write_pid(run->options.pidfile, error)))
         return false;
     daemon_ready(&run->daemon);
     struct vm_result result;
@@ -143,6 +156,7 @@ int run_to_end(const struct run_options *options)
         terminal_leave_raw();
         log_error("%s", error.text);
     }
+    guest_window_close(&run.window);
     control_destroy(run.control);
     if (run.vm)
         vm_destroy(run.vm);

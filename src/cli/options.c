@@ -107,7 +107,8 @@ const char *options_run_help(void)
            "  --debugcon TARGET   the debug console, to the same kinds of target\n"
            "  --debugcon-port N   its port (default 0xe9; SeaBIOS and OVMF write to 0x402)\n"
            "  --vga ADAPTER       std, a VGA as QEMU's (default), or none\n"
-           "  --display none      the guest's screen is not shown\n"
+           "  --display WHERE     sdl shows the guest's screen in a window; Ctrl-Alt-H there\n"
+           "                      lists its keys; none (default) does not show it\n"
            "  --net NETWORK       none (default), or user[,SETTING...]: a network card, behind "
            "which\n"
            "                      the guest reaches what the host does; may be given again.\n"
@@ -235,6 +236,13 @@ static bool parse_vga(const char *value, struct vm_config *vm, struct error *err
            error_set(error, "--vga %s: is not offered; there are std and none", value);
 }
 
+static bool parse_display(const char *value, struct run_options *options, struct error *error)
+{
+    options->window = !strcmp(value, "sdl");
+    return options->window || !strcmp(value, "none") ||
+           error_set(error, "--display %s: is not offered; there are sdl and none", value);
+}
+
 /* none takes away the cards that were asked for before. */
 static bool parse_net(const char *value, struct vm_config *vm, struct error *error)
 {
@@ -313,7 +321,7 @@ static bool apply(int id, const char *value, struct run_options *options, struct
     case OPT_VGA:
         return parse_vga(value, vm, error);
     case OPT_DISPLAY:
-        return parse_only("display", value, "none", error);
+        return parse_display(value, options, error);
     case OPT_NET:
         return parse_net(value, vm, error);
     case OPT_RNG:
@@ -434,6 +442,8 @@ bool options_check(const struct run_options *options, struct error *error)
 {
     if (!check_boot(&options->vm, error) || !check_stdio(options, error))
         return false;
+    if (options->window && !options->vm.vga)
+        return error_set(error, "--display sdl: there is nothing to show with --vga none");
     if (options->vm.start_stopped && !options->vm.gdb && !options->control.qmp &&
         !options->control.monitor)
         return error_set(error, "--start-stopped needs --gdb, --qmp or --monitor: nobody else can "

@@ -20,6 +20,7 @@ struct run_options {
     const char *pidfile; /* NULL: none */
     bool daemonize;
     const char *trace_file; /* NULL: standard error */
+    bool window;            /* --display sdl */
     bool stats;
     const char *stats_file; /* NULL: standard error, as a table */
     bool help;

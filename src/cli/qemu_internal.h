@@ -55,7 +55,7 @@ typedef bool qemu_option_fn(struct qemu_parser *parser, const char *option, cons
 /* --- qemu_machine.c: the machine and its devices. */
 
 qemu_option_fn qemu_machine, qemu_accel, qemu_memory, qemu_smp, qemu_cpu, qemu_device, qemu_global,
-    qemu_vga, qemu_rtc;
+    qemu_vga, qemu_display, qemu_rtc;
 
 /* --- qemu_drives.c. */
 

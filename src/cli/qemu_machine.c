@@ -310,6 +310,14 @@ bool qemu_vga(struct qemu_parser *parser, const char *option, const char *value,
            error_set(error, "%s %s: is not offered; there are std and none", option, value);
 }
 
+bool qemu_display(struct qemu_parser *parser, const char *option, const char *value,
+                  struct error *error)
+{
+    parser->options->run.window = !strcmp(value, "sdl");
+    return parser->options->run.window || !strcmp(value, "none") ||
+           error_set(error, "%s %s: is not offered; there are sdl and none", option, value);
+}
+
 bool qemu_rtc(struct qemu_parser *parser, const char *option, const char *value,
               struct error *error)
 {

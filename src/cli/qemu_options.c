@@ -207,7 +207,7 @@ static const struct option_entry {
     {"monitor", true, qemu_monitor, NULL},
     {"qmp", true, qemu_qmp, NULL},
     {"mon", true, qemu_mon, NULL},
-    {"display", true, ignore, "none"},
+    {"display", true, qemu_display, NULL},
     {"vnc", true, ignore, "none"},
     {"nographic", false, set_nographic, NULL},
     {"vga", true, qemu_vga, NULL},
@@ -266,7 +266,7 @@ const char *qemu_options_help(void)
            "  -monitor TARGET, -qmp TARGET  control: stdio, unix:PATH,server=on, "
            "tcp::PORT,server=on\n"
            "  -mon chardev=ID,mode=MODE     control: readline (the monitor) or control (QMP)\n"
-           "  -display none, -vnc none      no display\n"
+           "  -display sdl|none             a window (default: none); -vnc none\n"
            "  -nographic                    the serial port at the terminal\n"
            "  -vga std|none                 the VGA\n"
            "  -nodefaults, -no-user-config  no devices by default but the board's\n"

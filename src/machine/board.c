@@ -590,6 +590,11 @@ void board_press_key(struct board *board, uint8_t key, bool pressed)
     ps2_keyboard_key(board->keyboard, key, pressed);
 }
 
+void board_move_mouse(struct board *board, int right, int down, int wheel, uint8_t buttons)
+{
+    ps2_mouse_move(board->mouse, right, down, wheel, buttons);
+}
+
 void board_print_interrupts(const struct board *board, FILE *out)
 {
     ioapic_print(board->ioapic, out);

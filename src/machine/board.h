@@ -100,6 +100,8 @@ void board_press_power_button(struct board *board);
 
 /* A key, as devices/input/ps2_keyboard.h names it, goes down or up; the bus lock is held. */
 void board_press_key(struct board *board, uint8_t key, bool pressed);
+/* As ps2_mouse_move(); likewise. */
+void board_move_mouse(struct board *board, int right, int down, int wheel, uint8_t buttons);
 
 /* For a person to read: the interrupt controllers' state, and how often each IRQ has risen. The bus
  * lock is held. */

@@ -136,6 +136,7 @@ int vm_vcpu_thread(const struct vm *vm);
 struct board *vm_board(struct vm *vm);
 struct bus *vm_bus(struct vm *vm);
 struct phys_map *vm_phys(struct vm *vm);
+struct display *vm_display(struct vm *vm); /* NULL: it has no screen */
 
 /* Writes what the guest's screen shows, to path. False with *error set where it has none, or as
  * screenshot_write(). Any thread, without the bus lock, while the vm lives. */

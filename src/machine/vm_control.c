@@ -292,3 +292,8 @@ struct phys_map *vm_phys(struct vm *vm)
 {
     return vm->phys;
 }
+
+struct display *vm_display(struct vm *vm)
+{
+    return vm->display;
+}

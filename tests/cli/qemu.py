@@ -137,7 +137,7 @@ def check_refusals():
                       ["-drive", "file=x,if=virtio,index=99"], ["-drive", "file=x,if=virtio,media=cdrom"],
                       ["-drive", "file=x,if=virtio,readonly=maybe"], ["-fda", "x"],
                       ["-global", "isa-debugcon.iobase=0"], ["-global", "PIIX4_PM.disable_s3=1"], ["-vga", "cirrus"],
-                      ["-display", "sdl"], ["-vnc", ":1"], ["-serial", "pty"], ["-serial", "telnet:localhost:1"],
+                      ["-display", "gtk"], ["-vnc", ":1"], ["-serial", "pty"], ["-serial", "telnet:localhost:1"],
                       ["-serial", "unix:x"], ["-serial", "unix:x,server=on"], ["-serial", "tcp::1,server=on,wait=off"],
                       ["-serial", "chardev:x"], ["-serial", "none", "-serial", "stdio"], ["-chardev", "stdio"],
                       ["-chardev", "pty,id=x"], ["-chardev", "file,id=x"], ["-chardev", "socket,id=x,path=y"],

@@ -64,7 +64,7 @@ def check_command_lines():
     refuses(["extra"], "run", "--kernel", ELF, "extra")
     run_refuses(["--no-reboot"], "--no-reboot=1")
     for option, value in [("--cpus", "2"), ("--cpus", ""), ("--engine", "magic"),
-                          ("--display", "sdl"), ("--vga", "cirrus"), ("--vga", ""),
+                          ("--display", "gtk"), ("--vga", "cirrus"), ("--vga", ""),
                           ("--net", "tap"), ("--net", ""), ("--rng", "yes"), ("--rng", ""),
                           ("--cpu", "pentium"), ("--cpu", "")]:
         run_refuses([option, value], option, value)
