@@ -149,6 +149,23 @@ Test(net_user, answers_the_guest)
     net_destroy(card.net);
 }
 
+/* libslirp 4.7.0 would crash. */
+Test(net_user, survives_a_last_fragment_alone)
+{
+    static const uint8_t frame[] = {0x52, 0x55, 10, 0,  2, 2, 2, 0,    0,  0,  0,    1,    8,  0,
+                                    0x45, 0,    0,  28, 0, 1, 0, 0xc7, 64, 17, 0x61, 0xf9, 10, 0,
+                                    2,    15,   10, 0,  2, 2, 4, 2,    0,  69, 0,    8,    0,  0};
+    plug("user");
+    memcpy(card.sent, frame, sizeof(frame));
+    card.sent_size = sizeof(frame);
+    kick();
+    for (unsigned i = 0; i < 5; i++)
+        loop_run_once(loop, 1000000);
+    send_arp();
+    await(ARP);
+    net_destroy(card.net);
+}
+
 Test(net_user, waits_for_room)
 {
     plug("user");

@@ -1,5 +1,6 @@
 #include "backends/net/user.h"
 
+#include "backends/net/fragments.h"
 #include "base/bits.h"
 #include "bus/bus.h"
 #include "bus/clock.h"
@@ -7,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <glib.h>
 #include <libslirp.h>
 #include <poll.h>
 #include <signal.h>
@@ -45,6 +47,7 @@ struct net_user {
     _Atomic bool kicked;
     bool card_is_full; /* and will kick */
     struct frames to_guest, from_guest;
+    struct fragments fragments; /* of the guest */
 };
 
 /* --- Frames */
@@ -150,6 +153,15 @@ static void ignore(void *opaque)
     (void)opaque;
 }
 
+/* What libslirp has to say of guests that do as they like. */
+static void ignore_log(const char *domain, GLogLevelFlags level, const char *message, void *opaque)
+{
+    (void)domain;
+    (void)level;
+    (void)message;
+    (void)opaque;
+}
+
 static const SlirpCb callbacks = {
     .send_packet = send_packet,
     .guest_error = ignore_error,
@@ -191,11 +203,21 @@ static void take_frames(struct net_user *user)
     }
 }
 
-/* Carries frames both ways until the guest has no more. */
-static void carry(struct net_user *user)
+static void feed_frames(struct net_user *user)
 {
     const uint8_t *frame;
     uint32_t size;
+    while ((frame = frames_first(&user->from_guest, &size))) {
+        const uint8_t *whole = fragments_take(&user->fragments, frame, &size);
+        if (whole)
+            slirp_input(user->slirp, whole, (int)size);
+        frames_drop_first(&user->from_guest);
+    }
+}
+
+/* Carries frames both ways until the guest has no more. */
+static void carry(struct net_user *user)
+{
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {
         user->kicked = false;
         bus_lock(user->bus);
@@ -203,12 +225,9 @@ static void carry(struct net_user *user)
         take_frames(user);
         user->net.card_ops->settle(user->net.card);
         bus_unlock(user->bus);
-        if (!frames_first(&user->from_guest, &size))
+        if (user->from_guest.begin == user->from_guest.end)
             return;
-        while ((frame = frames_first(&user->from_guest, &size))) {
-            slirp_input(user->slirp, frame, (int)size);
-            frames_drop_first(&user->from_guest);
-        }
+        feed_frames(user);
     }
     net_kick(&user->net);
 }
@@ -328,6 +347,8 @@ static bool start(struct net_user *user, const struct net_options *options, cons
                   struct error *error)
 {
     signal(SIGPIPE, SIG_IGN);
+    g_log_set_handler("Slirp", G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING | G_LOG_LEVEL_MESSAGE,
+                      ignore_log, NULL);
     user->slirp = create_slirp(options, user);
     if (!user->slirp)
         return error_set(error, "%s: libslirp %s does not start", option, slirp_version_string());

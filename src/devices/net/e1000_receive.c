@@ -1,5 +1,5 @@
 /* Reception (manual, 3.2). */
-#include "devices/net/checksum.h"
+#include "backends/net/checksum.h"
 #include "devices/net/e1000_internal.h"
 
 #include <string.h>

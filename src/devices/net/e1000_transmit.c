@@ -1,5 +1,5 @@
 /* Transmission (manual, 3.3 to 3.5). */
-#include "devices/net/checksum.h"
+#include "backends/net/checksum.h"
 #include "devices/net/e1000_internal.h"
 
 #include <string.h>

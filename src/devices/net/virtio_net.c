@@ -1,6 +1,6 @@
 #include "devices/net/virtio_net.h"
 
-#include "devices/net/checksum.h"
+#include "backends/net/checksum.h"
 #include "devices/virtio/virtio_pci.h"
 
 #include <stdlib.h>

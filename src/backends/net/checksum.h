@@ -1,7 +1,7 @@
 /* The Internet checksum (RFC 1071): the complement of a ones' complement sum of 16-bit words, in
  * network order as they are. */
-#ifndef DOPPEL_DEVICES_NET_CHECKSUM_H
-#define DOPPEL_DEVICES_NET_CHECKSUM_H
+#ifndef DOPPEL_BACKENDS_NET_CHECKSUM_H
+#define DOPPEL_BACKENDS_NET_CHECKSUM_H
 
 #include "base/types.h"
 

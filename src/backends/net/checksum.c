@@ -1,4 +1,4 @@
-#include "devices/net/checksum.h"
+#include "backends/net/checksum.h"
 
 #include "base/bits.h"
 
