@@ -15,6 +15,7 @@ enum option_id {
     OPT_INITRD,
     OPT_APPEND,
     OPT_DISK,
+    OPT_CDROM,
     OPT_MEMORY,
     OPT_CPUS,
     OPT_CPU,
@@ -47,6 +48,7 @@ static const struct option run_options[] = {
     {"initrd", required_argument, NULL, OPT_INITRD},
     {"append", required_argument, NULL, OPT_APPEND},
     {"disk", required_argument, NULL, OPT_DISK},
+    {"cdrom", required_argument, NULL, OPT_CDROM},
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"cpus", required_argument, NULL, OPT_CPUS},
     {"cpu", required_argument, NULL, OPT_CPU},
@@ -88,9 +90,10 @@ const char *options_run_help(void)
            "  --initrd FILE       its initial RAM disk, or Multiboot module\n"
            "  --append TEXT       its command line\n"
            "  --disk IMAGE        a disk, as FILE[,SETTING...], raw or qcow2; may be given again.\n"
-           "                      Settings: if=virtio, format=raw|qcow2 (default: what the file\n"
-           "                      is), readonly, snapshot (changes are lost), size=SIZE (makes\n"
-           "                      the image, or makes it larger)\n"
+           "                      Settings: if=virtio|ide (default: virtio), format=raw|qcow2\n"
+           "                      (default: what the file is), readonly, snapshot (changes are\n"
+           "                      lost), size=SIZE (makes the image, or makes it larger)\n"
+           "  --cdrom FILE        a CD or DVD drive with an ISO image in it\n"
            "  --memory SIZE       RAM, as 512M or 2G (default 512M)\n"
            "  --cpus 1            number of CPUs; there can be one\n"
            "  --cpu MODEL         v1, v2, v3 (x86-64 levels) or host (default: the best that\n"
@@ -293,6 +296,8 @@ static bool apply(int id, const char *value, struct run_options *options, struct
         return true;
     case OPT_DISK:
         return drive_options_add_disk(vm, value, error);
+    case OPT_CDROM:
+        return drive_options_add_cdrom(vm, value, error);
     case OPT_MEMORY:
         return parse_size("memory", value, &vm->memory, error) &&
                options_check_memory("--memory", value, vm->memory, error);

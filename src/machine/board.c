@@ -318,6 +318,8 @@ static bool create_storage(struct board *board, struct error *error)
     board->storage = storage_create(
         &(struct storage_config){
             .drives = board->config.drives,
+            .bus = board->config.bus,
+            .ide_irq = {isa_irq(board, BOARD_IDE_IRQ), isa_irq(board, BOARD_IDE_IRQ + 1)},
             .pci = chipset_pci_bus(board->chipset),
         },
         error);

@@ -20,6 +20,7 @@ enum {
     BOARD_SCI_IRQ = 9,
     BOARD_MOUSE_IRQ = 12,
     BOARD_FPU_IRQ = 13,
+    BOARD_IDE_IRQ = 14, /* and 15 */
     BOARD_PIT_IOAPIC_INPUT = 2,
 
     BOARD_RESET_PORT = 0xcf9,

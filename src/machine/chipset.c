@@ -5,6 +5,7 @@
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix3.h"
 #include "devices/pci/piix4_pm.h"
+#include "devices/storage/ide.h"
 #include "devices/timer/acpi_pm.h"
 #include "machine/memory_map.h"
 #include "mmu/phys.h"
@@ -132,6 +133,13 @@ static void set_power_management(struct pci_bus *pci)
     pci_bus_write(pci, devfn, PIIX4_SMBHSTCFG, 0x09, 1);
 }
 
+static void enable_ide(struct pci_bus *pci)
+{
+    const uint8_t devfn = pci_devfn(PIIX3_SLOT, IDE_FUNCTION);
+    pci_bus_write(pci, devfn, PIIX3_IDETIM, PIIX3_IDETIM_ENABLE, 2);
+    pci_bus_write(pci, devfn, PIIX3_IDETIM + 2, PIIX3_IDETIM_ENABLE, 2);
+}
+
 static void route_interrupts(struct pci_bus *pci)
 {
     for (unsigned i = 0; i < PCI_LINES; i++)
@@ -148,5 +156,6 @@ void chipset_enter_after_firmware(struct chipset *chipset)
 {
     i440fx_shadow(chipset->host);
     set_power_management(chipset->pci);
+    enable_ide(chipset->pci);
     route_interrupts(chipset->pci);
 }

@@ -11,19 +11,19 @@
 struct block_config;
 struct block_image;
 
-enum drive_kind { DRIVE_VIRTIO, DRIVE_KINDS };
+enum drive_kind { DRIVE_VIRTIO, DRIVE_IDE, DRIVE_CD, DRIVE_KINDS };
 
 struct drive_options {
     enum drive_kind kind;
-    int unit; /* struct drive; or DRIVE_ANY_UNIT: the next that is free */
-    struct disk_options disk;
+    int unit;                 /* struct drive; or DRIVE_ANY_UNIT: the next that is free */
+    struct disk_options disk; /* file NULL: there is no medium */
 };
 
 struct drive {
     enum drive_kind kind;
-    unsigned unit; /* virtio: 0 on */
-    char name[24]; /* as QEMU's: virtio0 */
-    struct block_image *image;
+    unsigned unit;             /* virtio: 0 on; IDE disks and CD drives: 2 * channel + device */
+    char name[24];             /* as QEMU's: virtio0, ide0-hd1, ide1-cd0 */
+    struct block_image *image; /* NULL: there is no medium */
 };
 
 /* Ordered as the options are. */

@@ -1,12 +1,21 @@
 #include "machine/storage.h"
 
+#include "bus/bus.h"
+#include "devices/pci/piix3.h"
+#include "devices/storage/ide.h"
 #include "devices/storage/virtio_blk.h"
 #include "machine/drives.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+static const struct {
+    uint16_t command, control;
+} ide_ports[IDE_CHANNELS] = {{0x1f0, 0x3f6}, {0x170, 0x376}};
 
 struct storage {
     struct storage_config config;
+    struct ide *ide;
     struct virtio_blk *virtio[DRIVES_MAX]; /* by the drive's place in drives */
 };
 
@@ -27,6 +36,41 @@ static bool create_virtio(struct storage *storage, struct error *error)
     return true;
 }
 
+static void describe_ide(const struct drives *drives, struct ide_config *config)
+{
+    for (unsigned i = 0; drives && i < drives->count; i++) {
+        const struct drive *drive = &drives->drive[i];
+        if (drive->kind != DRIVE_IDE && drive->kind != DRIVE_CD)
+            continue;
+        struct ide_device_config *device = &config->device[drive->unit / 2][drive->unit % 2];
+        device->kind = drive->kind == DRIVE_IDE ? IDE_DISK : IDE_CD;
+        device->image = drive->image;
+        snprintf(device->serial, sizeof(device->serial), "DP%05u", drive->unit + 1);
+    }
+}
+
+static bool create_ide(struct storage *storage, struct error *error)
+{
+    struct ide_config config = {
+        .bus = storage->config.pci,
+        .slot = PIIX3_SLOT,
+        .irq = {storage->config.ide_irq[0], storage->config.ide_irq[1]},
+    };
+    describe_ide(storage->config.drives, &config);
+    storage->ide = ide_create(&config);
+    if (!storage->ide)
+        return error_set(error, "no memory for the guest's IDE controller");
+    for (unsigned i = 0; i < IDE_CHANNELS; i++) {
+        struct ide_channel *channel = ide_channel(storage->ide, i);
+        if (!bus_map(storage->config.bus, BUS_PORT, ide_ports[i].command, IDE_COMMAND_PORTS,
+                     &ide_command_ops, channel, NULL) ||
+            !bus_map(storage->config.bus, BUS_PORT, ide_ports[i].control, IDE_CONTROL_PORTS,
+                     &ide_control_ops, channel, NULL))
+            return error_set(error, "the board has another device at the IDE controller's ports");
+    }
+    return true;
+}
+
 struct storage *storage_create(const struct storage_config *config, struct error *error)
 {
     struct storage *storage = calloc(1, sizeof(*storage));
@@ -35,7 +79,7 @@ struct storage *storage_create(const struct storage_config *config, struct error
         return NULL;
     }
     storage->config = *config;
-    if (create_virtio(storage, error))
+    if (create_ide(storage, error) && create_virtio(storage, error))
         return storage;
     storage_destroy(storage);
     return NULL;
@@ -45,5 +89,6 @@ void storage_destroy(struct storage *storage)
 {
     for (unsigned i = 0; i < DRIVES_MAX; i++)
         virtio_blk_destroy(storage->virtio[i]);
+    ide_destroy(storage->ide);
     free(storage);
 }

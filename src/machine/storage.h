@@ -4,7 +4,9 @@
 #define DOPPEL_MACHINE_STORAGE_H
 
 #include "base/error.h"
+#include "bus/irq.h"
 
+struct bus;
 struct drives;
 struct pci_bus;
 struct storage;
@@ -12,7 +14,9 @@ struct storage;
 /* Nothing is owned. */
 struct storage_config {
     const struct drives *drives; /* NULL: none */
+    struct bus *bus;
     struct pci_bus *pci;
+    struct irq_line ide_irq[2]; /* of the channels */
 };
 
 struct storage *storage_create(const struct storage_config *config, struct error *error);
