@@ -35,12 +35,13 @@ def file_of(variable, package):
 
 class Guest:
     def __init__(self, doppel, name, append="", options=()):
-        kernel, initrd, package = GUESTS[name]
-        self.process = subprocess.Popen(
-            [doppel, "run", "--engine", os.environ.get("DOPPEL_TEST_ENGINE", "interp"), "--kernel", file_of(kernel, package),
-             "--initrd", file_of(initrd, "busybox-static"),
-             "--append", f"console=ttyS0 {append}".strip(), *options],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        """A guest of GUESTS, or None: what the options boot."""
+        command = [doppel, "run", "--engine", os.environ.get("DOPPEL_TEST_ENGINE", "interp"), *options]
+        if name:
+            kernel, initrd, package = GUESTS[name]
+            command += ["--kernel", file_of(kernel, package), "--initrd", file_of(initrd, "busybox-static"),
+                        "--append", f"console=ttyS0 {append}".strip()]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.seen = b""
 
     def __enter__(self):
