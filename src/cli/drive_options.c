@@ -1,5 +1,7 @@
 #include "cli/drive_options.h"
 
+#include "machine/board.h"
+
 #include <string.h>
 
 /* Takes over what the drive owns. */
@@ -34,6 +36,29 @@ bool drive_options_add_cdrom(struct vm_config *vm, const char *file, struct erro
     if (!drive.disk.file)
         return error_set(error, "--cdrom %s: out of memory", file);
     return add(vm, "--cdrom", &drive, error);
+}
+
+bool drive_options_set_boot(struct vm_config *vm, const char *list, struct error *error)
+{
+    static const struct {
+        const char *name;
+        uint16_t code;
+    } places[] = {{"disk", BOARD_BOOT_DISK}, {"cdrom", BOARD_BOOT_CD}};
+    uint16_t order = 0;
+    unsigned shift = 0;
+    for (const char *at = list, *end; *at && shift < 12; at = *end ? end + 1 : end, shift += 4) {
+        unsigned i = 0;
+        end = strchrnul(at, ',');
+        while (i < ARRAY_SIZE(places) &&
+               (strncmp(at, places[i].name, (size_t)(end - at)) || places[i].name[end - at]))
+            i++;
+        if (i == ARRAY_SIZE(places))
+            return error_set(error, "--boot %s: \"%.*s\" is unknown; known are disk and cdrom",
+                             list, (int)(end - at), at);
+        order |= (uint16_t)(places[i].code << shift);
+    }
+    vm->boot_order = order;
+    return order || error_set(error, "--boot %s: names nothing to boot; write disk,cdrom", list);
 }
 
 void drive_options_free(struct vm_config *vm)

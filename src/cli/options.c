@@ -16,6 +16,7 @@ enum option_id {
     OPT_APPEND,
     OPT_DISK,
     OPT_CDROM,
+    OPT_BOOT,
     OPT_MEMORY,
     OPT_CPUS,
     OPT_CPU,
@@ -49,6 +50,7 @@ static const struct option run_options[] = {
     {"append", required_argument, NULL, OPT_APPEND},
     {"disk", required_argument, NULL, OPT_DISK},
     {"cdrom", required_argument, NULL, OPT_CDROM},
+    {"boot", required_argument, NULL, OPT_BOOT},
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"cpus", required_argument, NULL, OPT_CPUS},
     {"cpu", required_argument, NULL, OPT_CPU},
@@ -85,7 +87,9 @@ const char *options_run_help(void)
            "Runs a guest: a Linux bzImage, or an ELF kernel (PVH, Multiboot, or plain), or what\n"
            "firmware boots from a disk.\n"
            "\n"
-           "  --firmware IMAGE    the guest's firmware: bios, which is SeaBIOS, or a file\n"
+           "  --firmware IMAGE    the guest's firmware: bios, which is SeaBIOS (default with a "
+           "disk\n"
+           "                      or CD and no kernel), or a file\n"
            "  --kernel FILE       the guest's kernel\n"
            "  --initrd FILE       its initial RAM disk, or Multiboot module\n"
            "  --append TEXT       its command line\n"
@@ -94,6 +98,8 @@ const char *options_run_help(void)
            "                      (default: what the file is), readonly, snapshot (changes are\n"
            "                      lost), size=SIZE (makes the image, or makes it larger)\n"
            "  --cdrom FILE        a CD or DVD drive with an ISO image in it\n"
+           "  --boot LIST         what firmware tries to boot: disk, cdrom (default: in this "
+           "order)\n"
            "  --memory SIZE       RAM, as 512M or 2G (default 512M)\n"
            "  --cpus 1            number of CPUs; there can be one\n"
            "  --cpu MODEL         v1, v2, v3 (x86-64 levels) or host (default: the best that\n"
@@ -298,6 +304,8 @@ static bool apply(int id, const char *value, struct run_options *options, struct
         return drive_options_add_disk(vm, value, error);
     case OPT_CDROM:
         return drive_options_add_cdrom(vm, value, error);
+    case OPT_BOOT:
+        return drive_options_set_boot(vm, value, error);
     case OPT_MEMORY:
         return parse_size("memory", value, &vm->memory, error) &&
                options_check_memory("--memory", value, vm->memory, error);
@@ -370,7 +378,7 @@ static bool apply(int id, const char *value, struct run_options *options, struct
 static bool check_boot(const struct vm_config *vm, struct error *error)
 {
     if (!vm->kernel && !vm->firmware)
-        return error_set(error, "--kernel or --firmware is missing; see doppel run --help");
+        return error_set(error, "--kernel, --firmware or --disk is missing; see doppel run --help");
     if (vm->kernel && vm->firmware)
         return error_set(error, "--firmware %s: --kernel boots without firmware; give only one",
                          vm->firmware);
@@ -410,6 +418,8 @@ bool options_parse_run(int argc, char **argv, struct run_options *options, struc
         return true;
     if (optind < argc)
         return error_set(error, "%s: is not an option; see doppel run --help", argv[optind]);
+    if (!options->vm.kernel && !options->vm.firmware && options->vm.drive_count)
+        options->vm.firmware = "bios";
     return options_check(options, error);
 }
 

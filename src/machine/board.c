@@ -460,8 +460,9 @@ static void set_cmos_contents(struct board *board)
     set_cmos(board, 0x17, extended, 2);
     set_cmos(board, 0x30, extended, 2);
     set_cmos(board, 0x34, low > 16 * MIB ? (low - 16 * MIB) / (64 * KIB) : 0, 2);
-    set_cmos(board, 0x38, 0x30, 1); /* boot order: disk, floppy, CD; the latter two are 0x3d's */
-    set_cmos(board, 0x3d, 0x12, 1);
+    unsigned order = board->config.boot_order ? board->config.boot_order : BOARD_BOOT_DEFAULT;
+    set_cmos(board, 0x38, order >> 4 & 0xf0, 1); /* the third try, and the first two */
+    set_cmos(board, 0x3d, order & 0xff, 1);
     set_cmos(board, 0x5b, (board->config.memory - low) / (64 * KIB), 3);
     set_cmos(board, 0x5f, 0, 1); /* CPUs beyond the first */
 }

@@ -27,6 +27,14 @@ enum {
     BOARD_RESET_VALUE = 0x0e, /* RST_CPU, SYS_RST, FULL_RST */
 };
 
+/* Where firmware boots from, as CMOS has it: four bits for each try, the first one lowest. */
+enum {
+    BOARD_BOOT_FLOPPY = 1,
+    BOARD_BOOT_DISK = 2,
+    BOARD_BOOT_CD = 3,
+    BOARD_BOOT_DEFAULT = BOARD_BOOT_DISK | BOARD_BOOT_FLOPPY << 4 | BOARD_BOOT_CD << 8,
+};
+
 struct board;
 struct bus;
 struct chardev;
@@ -63,6 +71,7 @@ struct board_config {
     struct chardev *debugcon;        /* NULL: no debug console */
     struct display *display;         /* what the VGA draws on; NULL: no VGA */
     struct file_data vga_rom;        /* its option ROM, copied; or none */
+    uint16_t boot_order;             /* 0: BOARD_BOOT_DEFAULT */
     const struct drives *drives;     /* NULL: none */
     const struct networks *networks; /* outlives the board; NULL: none */
     bool rng;                        /* a virtio entropy device */

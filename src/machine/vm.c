@@ -266,6 +266,7 @@ static bool create_board(struct vm *vm, struct error *error)
         .debugcon = vm->debugcon,
         .debugcon_port = vm->config.debugcon_port,
         .display = vm->display,
+        .boot_order = vm->config.boot_order,
         .drives = &vm->drives,
         .networks = &vm->networks,
         .rng = vm->config.rng,

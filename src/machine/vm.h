@@ -28,6 +28,7 @@ struct vm_config {
     const char *kernel, *initrd, *append;
     struct drive_options drives[DRIVES_MAX];
     unsigned drive_count;
+    uint16_t boot_order;   /* struct board_config */
     uint64_t memory;       /* bytes, page-aligned */
     const char *cpu_model; /* NULL: the best the host can run */
     const char *serial;    /* chardev spec of COM1 */

@@ -52,6 +52,8 @@ def check_command_lines():
     refuses(["--firmware", "--kernel"], "run", "--kernel", ELF, "--firmware", "bios")
     refuses(["--initrd"], "run", "--firmware", "bios", "--initrd", ELF)
     refuses(["--append"], "run", "--firmware", "bios", "--append", "quiet")
+    for order in ["tape", "", "disk,tape", "disk,,cdrom"]:
+        refuses(["--boot", order], "run", "--firmware", "bios", "--boot", order)
     refuses(["--disk", "missing.img"], "run", "--firmware", "bios", "--disk", "missing.img")
     refuses(["--disk", "speed", "snapshot"], "run", "--kernel", ELF, "--disk", f"{ELF},speed=1")
     refuses(["cosim", "--disk"], "run", "--kernel", ELF, "--engine", "cosim", "--disk", ELF)
