@@ -42,7 +42,7 @@ class XServer:
         if not number:
             raise SystemExit("Xvfb does not start")
         self.name = f":{number}"
-        # libdbus, which SDL loads, never frees its threads' locks.
+        # libdbus, which SDL loads, leaks.
         self.environment = {**os.environ, "DISPLAY": self.name, "SDL_VIDEODRIVER": "x11",
                             "ASAN_OPTIONS": "detect_leaks=0"}
 
