@@ -84,6 +84,11 @@ void clock_stop(struct clock *clock)
     atomic_store(&clock->stopped_at, clock_now(clock));
 }
 
+bool clock_is_stopped(const struct clock *clock)
+{
+    return !clock->manual && atomic_load(&clock->stopped_at) != NOT_STOPPED;
+}
+
 void clock_timer_init(struct clock_timer *timer, clock_fire_fn *fire, void *opaque)
 {
     *timer = (struct clock_timer){.deadline = CLOCK_NEVER, .fire = fire, .opaque = opaque};

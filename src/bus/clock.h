@@ -2,7 +2,8 @@
  *
  * TSC, PIT, HPET, local APIC timer, PM timer and RTC all derive from it. The TSC counts its
  * nanoseconds: 1 GHz. A host clock runs while started; a manual one moves only by clock_step(), for
- * tests. clock_now() may be called on any thread; everything else with the bus lock held. */
+ * tests. clock_now() and clock_is_stopped() may be called on any thread; everything else with the
+ * bus lock held. */
 #ifndef DOPPEL_BUS_CLOCK_H
 #define DOPPEL_BUS_CLOCK_H
 
@@ -37,6 +38,8 @@ void clock_destroy(struct clock *clock);
 uint64_t clock_now(const struct clock *clock);
 void clock_start(struct clock *clock);
 void clock_stop(struct clock *clock);
+/* Never, where it is a manual one. Any thread. */
+bool clock_is_stopped(const struct clock *clock);
 
 void clock_timer_init(struct clock_timer *timer, clock_fire_fn *fire, void *opaque);
 /* Arms or re-arms; a deadline in the past fires at the next clock_run(). CLOCK_NEVER cancels. */

@@ -180,6 +180,20 @@ Test(net_user, waits_for_room)
     net_destroy(card.net);
 }
 
+Test(net_user, waits_while_the_guest_is_stopped)
+{
+    clock_destroy(guest_clock);
+    guest_clock = clock_create_host();
+    plug("user");
+    send_arp();
+    for (unsigned i = 0; i < 5; i++)
+        loop_run_once(loop, 1000000);
+    cr_assert_neq(card.sent_size, 0, "not taken");
+    clock_start(guest_clock);
+    await(ARP);
+    net_destroy(card.net);
+}
+
 Test(net_user, outlives_its_card)
 {
     plug("user");

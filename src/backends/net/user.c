@@ -260,11 +260,20 @@ static int get_events(int number, void *opaque)
            (came & POLLHUP ? SLIRP_POLL_HUP : 0);
 }
 
+/* Not while the guest is stopped: what looks at it then would see it change. */
+static bool has_to_carry(const struct net_user *user)
+{
+    bool gives = user->to_guest.begin != user->to_guest.end && !user->card_is_full;
+    return user->net.card && (user->kicked || gives) && !clock_is_stopped(user->clock);
+}
+
 static uint64_t prepare(void *opaque)
 {
     struct net_user *user = opaque;
     uint32_t timeout = UINT32_MAX;
     slirp_pollfds_fill(user->slirp, &timeout, add_poll, user);
+    if (has_to_carry(user))
+        return 0;
     uint64_t now = clock_now(user->clock) / NS_PER_MS, wait = timeout;
     for (const struct user_timer *timer = user->timers; timer; timer = timer->next) {
         uint64_t left = timer->deadline > now ? timer->deadline - now : 0;
@@ -289,8 +298,7 @@ static void dispatch(void *opaque)
     struct net_user *user = opaque;
     slirp_pollfds_poll(user->slirp, 0, get_events, user);
     fire_timers(user);
-    bool gives = user->to_guest.begin != user->to_guest.end && !user->card_is_full;
-    if (user->net.card && (user->kicked || gives))
+    if (has_to_carry(user))
         carry(user);
 }
 
