@@ -350,7 +350,8 @@ static bool open_window(struct window *window)
     window->wake = SDL_RegisterEvents(1);
     if (!view_open(&window->view, window->config.display, "Doppel", &window->error))
         return false;
-    window->exposed = window->retitled = true;
+    window->exposed = true;
+    window->retitled = true;
     return true;
 }
 

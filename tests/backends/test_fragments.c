@@ -48,15 +48,20 @@ static const uint8_t *take(unsigned id, uint32_t offset, uint32_t size, unsigned
     return take_from(id, offset, size, flags, 0, &got);
 }
 
+static uint32_t load_be16(const uint8_t *at)
+{
+    return (uint32_t)(at[0] << 8 | at[1]);
+}
+
 static void expect_whole(const uint8_t *packet, uint32_t size)
 {
     cr_assert(packet);
     uint32_t sum = 0;
     for (unsigned i = 0; i < 20; i += 2)
-        sum += (uint32_t)(packet[IP + i] << 8 | packet[IP + i + 1]);
+        sum += load_be16(packet + IP + i);
     cr_assert_eq((sum & 0xffff) + (sum >> 16), 0xffff, "the header's checksum");
     cr_assert_eq(packet[IP], 0x45);
-    cr_assert_eq(packet[IP + 2] << 8 | packet[IP + 3], size + 20);
+    cr_assert_eq(load_be16(packet + IP + 2), size + 20);
     cr_assert_eq(packet[IP + 6] | packet[IP + 7], 0);
     cr_assert_arr_eq(packet + IP + 20, whole, size);
 }
