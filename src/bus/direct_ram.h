@@ -1,5 +1,5 @@
-/* Memory of a device that guest code reaches without asking the device: a frame buffer. The device
- * owns it and shows it at an address; the machine says which pages were written. */
+/* Memory of a device that guest code reaches without asking the device: a frame buffer, or flash.
+ * The device owns it and shows it at an address; the machine says which pages were written. */
 #ifndef DOPPEL_BUS_DIRECT_RAM_H
 #define DOPPEL_BUS_DIRECT_RAM_H
 
@@ -9,7 +9,9 @@
 struct direct_ram {
     uint8_t *bytes;
     uint64_t size;
-    uint8_t *written; /* a byte a page, which becomes 1 before the page is written to */
+    /* A byte a page, which becomes 1 before the page is written to. NULL: the memory is only read,
+     * writes go to the bus. */
+    uint8_t *written;
     /* One of them has become 1. On the thread that writes, without the bus lock or with it. */
     void (*changed)(void *opaque);
     void *opaque;

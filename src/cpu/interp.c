@@ -32,9 +32,12 @@ static void code_written(void *opaque, gpa_t gpa, unsigned size)
     cpu_request(cpu, CPU_REQUEST_CODE);
 }
 
+/* The next instruction is to find it so. */
 static void memory_switched(void *opaque)
 {
-    cpu_request(opaque, CPU_REQUEST_MAP);
+    struct cpu *cpu = opaque;
+    cpu_request(cpu, CPU_REQUEST_MAP);
+    cpu->leave = 1;
 }
 
 static void direct_taken(void *opaque)

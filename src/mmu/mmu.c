@@ -81,6 +81,8 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
         keep_device_page(bank, view, part->va, &walk);
         return MMU_OK;
     }
+    if (access == MMU_WRITE && region->kind == PHYS_ROM && region->direct)
+        return MMU_OK; /* a command */
     part->host = region->host + (walk.gpa - region->base);
     part->rom = region->kind == PHYS_ROM;
     part->sink = region->sink ? region->sink + (walk.gpa - region->base) : NULL;
@@ -88,7 +90,7 @@ static enum mmu_status translate_data(struct cpu *cpu, enum tlb_view view, enum 
     uint8_t *page = part->host - (part->va & ~PAGE_MASK);
     bool writable = walk.writable && !part->rom;
     bool slow = part->code || cpu->stores;
-    if (region->direct) {
+    if (region->direct && !part->rom) {
         walk.flags |= TLB_DIRECT;
         if (access == MMU_WRITE)
             phys_note_written(region, walk.gpa);

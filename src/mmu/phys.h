@@ -27,7 +27,8 @@ struct phys_region {
     uint64_t *code;
     const uint8_t **code_bytes;
     uint8_t *sink;                   /* ROM: the RAM that takes what is written, or NULL */
-    const struct direct_ram *direct; /* RAM that is a device's, or NULL */
+    const struct direct_ram *direct; /* RAM, or ROM whose writes go to the bus, that is a
+                                        device's; or NULL */
 };
 
 /* Called when bytes of decoded code have been overwritten, on the thread that wrote: the vCPU's, or
@@ -98,7 +99,7 @@ struct direct_memory phys_direct(struct phys_map *map);
 /* Notes that the guest or DMA has written to the page of gpa, in the region. Any thread. */
 static inline void phys_note_written(const struct phys_region *region, gpa_t gpa)
 {
-    if (region->direct)
+    if (region->direct && region->kind == PHYS_RAM)
         direct_ram_note(region->direct, gpa - region->base);
 }
 

@@ -120,8 +120,11 @@ static bool show(void *opaque, const struct direct_ram *ram, uint64_t base)
     struct phys_place *place = place_of(map->memory, NULL);
     if (!place)
         return false;
-    place->region = (struct phys_region){
-        .kind = PHYS_RAM, .base = base, .size = ram->size, .host = ram->bytes, .direct = ram};
+    place->region = (struct phys_region){.kind = ram->written ? PHYS_RAM : PHYS_ROM,
+                                         .base = base,
+                                         .size = ram->size,
+                                         .host = ram->bytes,
+                                         .direct = ram};
     if (!track(map->memory, place)) {
         place->region = (struct phys_region){.kind = PHYS_ABSENT};
         return false;

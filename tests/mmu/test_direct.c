@@ -155,6 +155,46 @@ Test(direct, moves)
     cr_expect_eq(switches, 4, "TLBs are flushed each time");
 }
 
+/* As flash is: it is read and executed as memory, and what is stored goes to the device. */
+static uint64_t command;
+
+static uint64_t read_command(void *device, uint64_t offset, unsigned size)
+{
+    (void)device, (void)offset, (void)size;
+    return command;
+}
+
+static void take_command(void *device, uint64_t offset, uint64_t value, unsigned size)
+{
+    (void)device, (void)size;
+    command = offset << 8 | value;
+}
+
+static const struct bus_ops command_ops = {"commands", read_command, take_command, 1, 8};
+
+Test(direct, memory_that_is_only_read)
+{
+    static const struct direct_ram array = {bytes, sizeof(bytes), NULL, NULL, NULL};
+    struct phys_map *phys = guest.cpu->phys;
+    struct mmu_fault fault;
+    memory.ops->hide(memory.opaque, &ram);
+    cr_assert(memory.ops->show(memory.opaque, &array, BASE));
+    cr_assert(bus_map(guest.bus, BUS_MMIO, BASE, sizeof(bytes), &command_ops, NULL, NULL));
+    cr_assert_eq(guest_read(&guest, page_at(1), &fault), MMU_OK);
+    cr_expect_eq(guest.cpu->tlb[tlb_index(page_at(1))].read_tag, page_at(1));
+    cr_expect_not(mmu_refill(guest.cpu, page_at(1), MMU_REFILL_READ_TO_WRITE));
+    cr_expect_not(mmu_refill(guest.cpu, page_at(1), MMU_REFILL_WRITE));
+    store(1, 0x70);
+    cr_expect_eq(command, (PAGE_SIZE + 5) << 8 | 0x70);
+    cr_expect_eq(bytes[PAGE_SIZE + 5], 0);
+    phys_write(phys, BASE, "a", 1);
+    cr_expect_eq(bytes[0], 0);
+    phys_mark_code(phys, BASE, 1);
+    cr_expect(phys_page_has_code(phys, BASE));
+    memory.ops->hide(memory.opaque, &array);
+    cr_expect_null(phys_find(phys, BASE));
+}
+
 /* The window behind which the SMRAM is: the chipset's memory comes first. */
 Test(direct, windows_come_first)
 {
