@@ -12,6 +12,7 @@
 enum option_id {
     OPT_KERNEL = 256,
     OPT_FIRMWARE,
+    OPT_UEFI_VARS,
     OPT_INITRD,
     OPT_APPEND,
     OPT_DISK,
@@ -45,6 +46,7 @@ enum option_id {
 
 static const struct option run_options[] = {
     {"firmware", required_argument, NULL, OPT_FIRMWARE},
+    {"uefi-vars", required_argument, NULL, OPT_UEFI_VARS},
     {"kernel", required_argument, NULL, OPT_KERNEL},
     {"initrd", required_argument, NULL, OPT_INITRD},
     {"append", required_argument, NULL, OPT_APPEND},
@@ -82,14 +84,16 @@ static const struct option run_options[] = {
 const char *options_run_help(void)
 {
     return "Usage: doppel run --kernel FILE [OPTION]...\n"
-           "       doppel run --firmware bios|FILE [OPTION]...\n"
+           "       doppel run --firmware bios|uefi|FILE [OPTION]...\n"
            "\n"
            "Runs a guest: a Linux bzImage, or an ELF kernel (PVH, Multiboot, or plain), or what\n"
            "firmware boots from a disk.\n"
            "\n"
            "  --firmware IMAGE    the guest's firmware: bios, which is SeaBIOS (default with a "
            "disk\n"
-           "                      or CD and no kernel), or a file\n"
+           "                      or CD and no kernel); uefi, which is OVMF; or a file\n"
+           "  --uefi-vars FILE    the guest's UEFI variables, made if it does not exist (default:\n"
+           "                      they are lost when the guest ends)\n"
            "  --kernel FILE       the guest's kernel\n"
            "  --initrd FILE       its initial RAM disk, or Multiboot module\n"
            "  --append TEXT       its command line\n"
@@ -294,6 +298,9 @@ static bool apply(int id, const char *value, struct run_options *options, struct
     case OPT_FIRMWARE:
         vm->firmware = value;
         return true;
+    case OPT_UEFI_VARS:
+        vm->uefi_vars = value;
+        return true;
     case OPT_INITRD:
         vm->initrd = value;
         return true;
@@ -382,6 +389,8 @@ static bool check_boot(const struct vm_config *vm, struct error *error)
     if (vm->kernel && vm->firmware)
         return error_set(error, "--firmware %s: --kernel boots without firmware; give only one",
                          vm->firmware);
+    if (vm->uefi_vars && (!vm->firmware || !strcmp(vm->firmware, "bios")))
+        return error_set(error, "--uefi-vars %s: is for --firmware uefi", vm->uefi_vars);
     if (vm->firmware && vm->initrd)
         return error_set(error, "--initrd %s: is for --kernel", vm->initrd);
     if (vm->firmware && *vm->append)

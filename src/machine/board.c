@@ -6,6 +6,7 @@
 #include "devices/char/uart16550.h"
 #include "devices/display/vga.h"
 #include "devices/dma/i8237.h"
+#include "devices/flash/cfi_flash.h"
 #include "devices/input/i8042.h"
 #include "devices/input/ps2_keyboard.h"
 #include "devices/input/ps2_mouse.h"
@@ -29,6 +30,7 @@
 #include "machine/memory_map.h"
 #include "machine/network.h"
 #include "machine/storage.h"
+#include "machine/uefi_vars.h"
 #include "mmu/phys.h"
 
 #include <stdlib.h>
@@ -55,6 +57,7 @@ struct board {
     struct network_cards *network_cards; /* or NULL */
     struct virtio_rng *rng;              /* or NULL */
     struct storage *storage;
+    struct cfi_flash *uefi_flash; /* or NULL */
     struct fw_cfg *fw_cfg;
     struct i8237 *dma;
     uint16_t isa_irqs, pci_irqs; /* who asserts which IRQ */
@@ -326,6 +329,23 @@ static bool create_storage(struct board *board, struct error *error)
     return board->storage;
 }
 
+static bool create_uefi_flash(struct board *board, struct error *error)
+{
+    struct uefi_vars *vars = board->config.uefi_vars;
+    if (!vars->contents.size)
+        return true;
+    board->uefi_flash = cfi_flash_create(&(struct cfi_flash_config){
+        .contents = vars->contents.bytes,
+        .size = (uint32_t)vars->contents.size,
+        .block_size = UEFI_VARS_BLOCK,
+        .direct = board->config.direct,
+        .base = vars->base,
+        .changed = uefi_vars_changed,
+        .opaque = vars,
+    });
+    return board->uefi_flash || error_set(error, "no memory for the flash of UEFI variables");
+}
+
 static bool create_network_cards(struct board *board, struct error *error)
 {
     if (!board->config.networks)
@@ -434,6 +454,8 @@ static bool map_devices(struct board *board, struct error *error)
         {BUS_MMIO, TESTDEV_MEMORY_BASE, PC_TESTDEV_MEMORY, &pc_testdev_memory_ops, board->testdev},
         {BUS_MMIO, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, board->ioapic},
         {BUS_MMIO, HPET_BASE, HPET_SIZE, &hpet_ops, board->hpet},
+        {BUS_MMIO, board->config.uefi_vars->base, board->config.uefi_vars->contents.size,
+         &cfi_flash_ops, board->uefi_flash},
     };
     return map_all(board, mappings, ARRAY_SIZE(mappings), error);
 }
@@ -481,7 +503,7 @@ struct board *board_create(const struct board_config *config, struct error *erro
     } else if (create_chipset(board, error) && create_vga(board, error) &&
                create_network_cards(board, error) && create_storage(board, error) &&
                create_rng(board, error) && create_pci_testdev(board, error) &&
-               map_devices(board, error)) {
+               create_uefi_flash(board, error) && map_devices(board, error)) {
         set_cmos_contents(board);
         return board;
     }
@@ -492,6 +514,7 @@ struct board *board_create(const struct board_config *config, struct error *erro
 void board_destroy(struct board *board)
 {
     fw_cfg_destroy(board->fw_cfg);
+    cfi_flash_destroy(board->uefi_flash);
     i8237_destroy(board->dma);
     if (board->storage)
         storage_destroy(board->storage);
@@ -550,6 +573,8 @@ void board_reset(struct board *board)
     fpu_error_reset(&board->fpu_error);
     port92_reset(&board->port92);
     reset_control_reset(&board->reset_control);
+    if (board->uefi_flash)
+        cfi_flash_reset(board->uefi_flash);
     if (board->testdev)
         pc_testdev_reset(board->testdev);
 }

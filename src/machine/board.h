@@ -46,6 +46,7 @@ struct networks;
 struct pci_bus;
 struct phys_map;
 struct trace;
+struct uefi_vars;
 
 /* Called on the vCPU's thread, or the loop's, with the bus lock held. */
 struct board_events {
@@ -73,6 +74,7 @@ struct board_config {
     struct file_data vga_rom;        /* its option ROM, copied; or none */
     uint16_t boot_order;             /* 0: BOARD_BOOT_DEFAULT */
     const struct drives *drives;     /* NULL: none */
+    struct uefi_vars *uefi_vars;     /* outlives the board; may be empty */
     const struct networks *networks; /* outlives the board; NULL: none */
     bool rng;                        /* a virtio entropy device */
     struct irq_line intr;            /* to the CPU: a level */

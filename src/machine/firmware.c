@@ -4,21 +4,24 @@
 #include "machine/acpi.h"
 #include "machine/memory_map.h"
 #include "machine/smbios.h"
+#include "machine/uefi_vars.h"
 
 #include <string.h>
 #include <unistd.h>
 
 #define SEABIOS "/usr/share/seabios/bios-256k.bin"
+#define OVMF "/usr/share/OVMF/OVMF_CODE_4M.fd"
 #define VGABIOS "/usr/share/seabios/vgabios-stdvga.bin"
 #define OPTION_ROM_MAX (64 * KIB)
 
 static bool check_image(const char *path, const struct file_data *image, struct error *error)
 {
-    if (!image->size || image->size % FIRMWARE_UNIT)
-        return error_set(error,
-                         "--firmware %s: has %zu bytes; an image is a multiple of 64 KiB, as "
-                         "SeaBIOS's bios-256k.bin",
-                         path, image->size);
+    if (!image->size || image->size % (image->size < BIOS_SHADOW_SIZE ? FIRMWARE_UNIT : PAGE_SIZE))
+        return error_set(
+            error,
+            "--firmware %s: has %zu bytes; an image has 64 KiB, or 128 KiB and more in "
+            "units of 4 KiB, as SeaBIOS's bios-256k.bin",
+            path, image->size);
     if (image->size > FIRMWARE_MAX)
         return error_set(error, "--firmware %s: has %zu KiB; there is room for %llu KiB", path,
                          image->size / (size_t)KIB, FIRMWARE_MAX / KIB);
@@ -27,14 +30,19 @@ static bool check_image(const char *path, const struct file_data *image, struct 
 
 bool firmware_read(const char *firmware, struct file_data *image, struct error *error)
 {
+    static const struct {
+        const char *name, *path, *package;
+    } known[] = {{"bios", SEABIOS, "seabios"}, {FIRMWARE_UEFI, OVMF, "ovmf"}};
     const char *path = firmware;
-    if (!strcmp(firmware, "bios")) {
-        path = SEABIOS;
+    for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
+        if (strcmp(firmware, known[i].name) != 0)
+            continue;
+        path = known[i].path;
         if (access(path, R_OK) != 0)
             return error_set(error,
-                             "--firmware bios: %s cannot be read; install Debian's package "
-                             "seabios, or give another image as --firmware FILE",
-                             path);
+                             "--firmware %s: %s cannot be read; install Debian's package %s, or "
+                             "give another image as --firmware FILE",
+                             firmware, path, known[i].package);
     }
     if (!file_read(image, "--firmware", path, error))
         return false;

@@ -7,8 +7,8 @@
 
 struct fw_cfg;
 
-/* --firmware: "bios" is SeaBIOS, as its Debian package has it; else a file. Reads and checks the
- * image; the caller frees it. */
+/* --firmware: "bios" is SeaBIOS, and "uefi" OVMF, as their Debian packages have them; else a file.
+ * Reads and checks the image; the caller frees it. */
 bool firmware_read(const char *firmware, struct file_data *image, struct error *error);
 
 /* SeaVGABIOS for the VGA, as the package has it; likewise. */

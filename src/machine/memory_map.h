@@ -33,9 +33,11 @@
 
 #define MEMORY_MIN (4 * MIB)
 
-/* Firmware ends at 4 GiB. */
+/* Firmware ends at 4 GiB: one FIRMWARE_UNIT, or whole pages from BIOS_SHADOW_SIZE to FIRMWARE_MAX.
+ * A store of UEFI variables ends where it begins. */
 #define FIRMWARE_UNIT (64 * KIB)
 #define FIRMWARE_MAX (8 * MIB)
+#define UEFI_VARS_MAX (1 * MIB)
 
 /* BIOS address-range types (ACPI 15.1). */
 enum e820_type { E820_RAM = 1, E820_RESERVED = 2 };
@@ -68,7 +70,7 @@ struct memory_windows {
 };
 
 /* firmware, or NULL, is what ends at 4 GiB and, its last BIOS_SHADOW_SIZE bytes, at HIGH_BASE; of
- * whole FIRMWARE_UNITs up to FIRMWARE_MAX. */
+ * the sizes that there are. */
 bool memory_map_add_firmware(struct phys_map *phys, const struct file_data *firmware,
                              struct error *error);
 bool memory_map_add_windows(struct phys_map *phys, const struct file_data *firmware,

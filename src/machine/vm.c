@@ -222,8 +222,11 @@ static bool create_memory(struct vm *vm, struct error *error)
     const bool has_firmware = vm->config.firmware;
     if (!memory_map_add_ram(vm->phys, vm->config.memory, error))
         return false;
-    if (has_firmware && !firmware_read(vm->config.firmware, &image, error))
+    if (has_firmware &&
+        (!uefi_vars_open(&vm->uefi_vars, vm->config.firmware, vm->config.uefi_vars, error) ||
+         !firmware_read(vm->config.firmware, &image, error)))
         return false;
+    vm->uefi_vars.base = HIGH_RAM_BASE - image.size - vm->uefi_vars.contents.size;
     bool ok = memory_map_add_windows(vm->phys, has_firmware ? &image : NULL, &vm->windows, error) &&
               (!has_firmware || memory_map_add_firmware(vm->phys, &image, error));
     file_free(&image);
@@ -268,6 +271,7 @@ static bool create_board(struct vm *vm, struct error *error)
         .display = vm->display,
         .boot_order = vm->config.boot_order,
         .drives = &vm->drives,
+        .uefi_vars = &vm->uefi_vars,
         .networks = &vm->networks,
         .rng = vm->config.rng,
         .intr = {on_cpu_line, vm, CPU_REQUEST_INTR},
@@ -343,6 +347,7 @@ void vm_destroy(struct vm *vm)
         cpu_destroy(vm->cpu);
     if (vm->board)
         board_destroy(vm->board);
+    uefi_vars_close(&vm->uefi_vars);
     networks_close(&vm->networks);
     if (vm->debugcon)
         chardev_destroy(vm->debugcon);

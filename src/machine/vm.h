@@ -24,7 +24,8 @@ struct vm;
 
 /* Strings are the caller's and outlive the vm. */
 struct vm_config {
-    const char *firmware; /* machine/firmware.h; or NULL: direct boot of the kernel */
+    const char *firmware;  /* machine/firmware.h; or NULL: direct boot of the kernel */
+    const char *uefi_vars; /* machine/uefi_vars.h, or NULL */
     const char *kernel, *initrd, *append;
     struct drive_options drives[DRIVES_MAX];
     unsigned drive_count;

@@ -7,6 +7,7 @@
 #include "machine/gdb.h"
 #include "machine/memory_map.h"
 #include "machine/typist.h"
+#include "machine/uefi_vars.h"
 #include "machine/vcpu.h"
 #include "machine/vm.h"
 
@@ -36,6 +37,7 @@ struct vm {
     struct display *display; /* or NULL: no screen */
     struct drives drives;
     _Atomic unsigned stalled; /* how many of them wait for room */
+    struct uefi_vars uefi_vars;
     struct networks networks;
     struct cosim *cosim; /* VM_COSIM; it owns the CPU then */
     struct cpu *cpu;

@@ -38,4 +38,5 @@ def main():
         guest.end(ending)
 
 
-main()
+if __name__ == "__main__":
+    main()

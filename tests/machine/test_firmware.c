@@ -185,8 +185,9 @@ Test(firmware, images_are_checked)
     struct file_data image;
     struct error error = {""};
     expect_refused(0, "has 0 bytes");
-    expect_refused(65535, "multiple of 64 KiB");
-    expect_refused(65537, "multiple of 64 KiB");
+    expect_refused(65535, "an image has 64 KiB");
+    expect_refused(65537, "an image has 64 KiB");
+    expect_refused(2 * FIRMWARE_UNIT + PAGE_SIZE / 2, "units of 4 KiB");
     expect_refused(FIRMWARE_MAX + FIRMWARE_UNIT, "there is room for 8192 KiB");
     cr_expect_not(firmware_read("/nowhere", &image, &error));
     cr_expect(strstr(error.text, "--firmware /nowhere"), "%s", error.text);
