@@ -286,6 +286,18 @@ Test(ide, holds_its_interrupt_back)
     cr_assert(irq[0].level);
 }
 
+Test(ide, drops_its_interrupt_for_the_absent_device_too)
+{
+    command(FIRST, 0, 1, 0x20);
+    cr_assert(wait_ready(FIRST) & DRQ);
+    cr_assert(irq[0].level);
+    out8(bus, FIRST + 6, 0xf0);
+    cr_assert_eq(in8(bus, FIRST + CONTROL), 0);
+    cr_assert(irq[0].level);
+    cr_assert_eq(in8(bus, FIRST + 7), 0);
+    cr_assert_not(irq[0].level);
+}
+
 /* --- The CD drive */
 
 /* Sends a packet; the status afterwards. */
@@ -320,6 +332,17 @@ static unsigned sense(void)
     packet((uint8_t[12]){3, 0, 0, 0, 18}, 0xfffe);
     cr_assert_eq(receive(data), 18);
     return data[2] << 8 | data[12];
+}
+
+/* Linux takes a drive without DRDY at the end for a broken one. */
+Test(ide, identifies_the_cd_after_reset)
+{
+    uint8_t data[SECTOR];
+    cr_assert_not(in8(bus, SECOND + 7) & DRDY);
+    command(SECOND, 0, 0, 0xa1);
+    cr_assert(in8(bus, SECOND + CONTROL) & DRDY);
+    read_words(SECOND, data, SECTOR);
+    cr_assert_eq(in8(bus, SECOND + 7) & (BSY | DRDY | DRQ | ERR), DRDY);
 }
 
 Test(ide, identifies_the_cd)

@@ -67,6 +67,8 @@ static uint64_t command_read(void *opaque, uint64_t offset, unsigned size)
     struct ide_channel *channel = opaque;
     struct ide_device *device = &channel->device[channel->selected];
     unsigned shift = channel->control & CONTROL_HOB ? 8 : 0;
+    if (offset == REG_STATUS)
+        ide_set_interrupt(channel, false);
     if (!is_there(device))
         return 0;
     switch (offset) {
@@ -85,7 +87,6 @@ static uint64_t command_read(void *opaque, uint64_t offset, unsigned size)
     case REG_DEVICE:
         return device->device;
     default:
-        ide_set_interrupt(channel, false);
         return device->status;
     }
 }

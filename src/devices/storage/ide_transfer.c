@@ -189,7 +189,7 @@ static void begin(struct ide_device *device, enum ide_transfer transfer, unsigne
     device->transfer = transfer;
     device->block = block;
     device->at = device->block_end = 0;
-    device->status = (device->status | ATA_BSY) & ~(ATA_DRQ | ATA_ERR);
+    device->status = ATA_BSY | ATA_DRDY | ATA_DSC; /* a CD drive's first command makes it ready */
     device->error = 0;
 }
 
