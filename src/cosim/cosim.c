@@ -243,7 +243,9 @@ static void align(struct cosim *cosim)
         uint64_t done = a->stats.instructions - cosim->counted;
         uint64_t done_b = instructions_to(cosim, b->rip);
         bool b_behind = done_b && done_b <= done;
-        bool looped = i && done_b == done; /* the second one, which was ahead */
+        /* The second one, which was ahead; or it is where the first one has met a fault. */
+        bool at_fault = cosim->exit[0] == CPU_EXIT_FAULT && cosim->exit[1] != CPU_EXIT_FAULT;
+        bool looped = i && done_b == done && !at_fault;
         if (a->rip == b->rip && !looped && (!done_b || done_b == done))
             return;
         b_behind &= !looped;
