@@ -5,6 +5,7 @@
 #include "backends/block/qcow2.h"
 #include "base/bits.h"
 #include "fuzz.h"
+#include "input.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,23 +16,6 @@
 #include <zlib.h>
 
 enum { FILE_MAX = 1 << 20, DATA_MAX = 1 << 16, OPERATIONS = 24 };
-
-/* Numbers taken off the input; zeros after its end. */
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
-static uint64_t take(struct input *input, unsigned bytes)
-{
-    uint64_t value = 0;
-    if (bytes > input->size)
-        bytes = (unsigned)input->size;
-    memcpy(&value, input->data, bytes);
-    input->data += bytes;
-    input->size -= bytes;
-    return value;
-}
 
 /* ---- Sound images ---- */
 

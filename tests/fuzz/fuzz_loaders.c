@@ -4,6 +4,7 @@
 #include "base/bits.h"
 #include "bus/bus.h"
 #include "fuzz.h"
+#include "input.h"
 #include "machine/boot.h"
 #include "machine/memory_map.h"
 #include "mmu/phys.h"
@@ -116,24 +117,6 @@ static const struct maker {
     {make_bzimage, 0x1f0}, {make_elf64, 0},         {make_pvh, 0},
     {make_elf32, 0},       {make_multiboot_elf, 0}, {make_multiboot, 0},
 };
-
-/* --- The input, byte by byte; zeros after its end. */
-
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
-static uint64_t take(struct input *input, unsigned bytes)
-{
-    uint64_t value = 0;
-    if (bytes > input->size)
-        bytes = (unsigned)input->size;
-    memcpy(&value, input->data, bytes);
-    input->data += bytes;
-    input->size -= bytes;
-    return value;
-}
 
 /* Where sums overflow and ranges end, or anything. */
 static uint64_t take_value(struct input *input)

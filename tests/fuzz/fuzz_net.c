@@ -11,6 +11,7 @@
 #include "devices/net/virtio_net.h"
 #include "fuzz.h"
 #include "host/loop.h"
+#include "input.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -184,24 +185,6 @@ static void start_e1000(struct guest *guest, uint32_t rctl)
     put(guest, E1000_BASE + REG_TDH, 0, 4);
     put(guest, E1000_BASE + REG_TDT, 0, 4);
     guest->tail = 0;
-}
-
-/* --- The input, byte by byte; zeros after its end */
-
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
-static uint64_t take(struct input *input, unsigned bytes)
-{
-    uint64_t value = 0;
-    if (bytes > input->size)
-        bytes = (unsigned)input->size;
-    memcpy(&value, input->data, bytes);
-    input->data += bytes;
-    input->size -= bytes;
-    return value;
 }
 
 static uint64_t take_value(struct input *input)

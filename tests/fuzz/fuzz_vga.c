@@ -1,26 +1,10 @@
 /* The VGA: random registers, memory and time, with looks at the screen in between. */
 #include "fuzz.h"
+#include "input.h"
 
 #include "devices/vga_board.h"
 
 #include <string.h>
-
-/* The input, byte by byte; zeros after its end. */
-struct input {
-    const uint8_t *data;
-    size_t size;
-};
-
-static uint32_t take(struct input *input, unsigned bytes)
-{
-    uint32_t value = 0;
-    if (bytes > input->size)
-        bytes = (unsigned)input->size;
-    memcpy(&value, input->data, bytes);
-    input->data += bytes;
-    input->size -= bytes;
-    return value;
-}
 
 static void access_port(struct vga_board *board, struct input *input)
 {
