@@ -222,14 +222,19 @@ static uint64_t instructions_to(struct cosim *cosim, uint64_t rip)
     return 0;
 }
 
+static bool has_changed(const struct cosim *cosim, const struct cpu *cpu)
+{
+    return memcmp(cpu->gpr, cosim->start.gpr, sizeof(cpu->gpr)) != 0;
+}
+
 /* The translator goes back to the start where a group of accesses is not to be checked at once. A
  * loop's end leads there as well, but has changed registers. */
 static bool has_not_begun(struct cosim *cosim)
 {
-    const struct cpu *b = cosim->b;
-    bool untouched = cosim->event || memcmp(b->gpr, cosim->start.gpr, sizeof(b->gpr)) == 0;
-    return untouched && b->rip == cosim->line && cosim->a->rip != cosim->line &&
-           goes_on(cosim->exit[1]);
+    const struct cpu *a = cosim->a, *b = cosim->b;
+    bool untouched = cosim->event || !has_changed(cosim, b);
+    bool moved = a->rip != cosim->line || (!cosim->event && has_changed(cosim, a));
+    return untouched && b->rip == cosim->line && moved && goes_on(cosim->exit[1]);
 }
 
 /* One engine may have left the block before the other: for code that was written, a device, or the
