@@ -13,6 +13,7 @@
 #include "jit/jit.h"
 #include "machine/board.h"
 #include "machine/memory_map.h"
+#include "machine/uefi_vars.h"
 #include "mmu/phys.h"
 #include "random_code.h"
 #include "random_guest.h"
@@ -32,6 +33,7 @@ struct machine {
     struct clock *clock;
     struct phys_map *phys;
     struct memory_windows windows;
+    struct uefi_vars no_variables;
     struct board *board;
     struct cpu *cpu;
     struct cpu_model model;
@@ -138,6 +140,7 @@ static void create(struct machine *machine)
         .clock = machine->clock,
         .phys = machine->phys,
         .windows = &machine->windows,
+        .uefi_vars = &machine->no_variables,
         .memory = GUEST_RAM,
         .physical_bits = machine->model.physical_bits,
         .intr = {set_pin, machine, CPU_REQUEST_INTR},
