@@ -5,11 +5,11 @@
 #include <string.h>
 
 /* Takes over what the drive owns. */
-static bool add(struct vm_config *vm, const char *option, struct drive_options *drive,
-                struct error *error)
+static bool add(struct vm_config *vm, struct drive_options *drive, struct error *error)
 {
     if (vm->drive_count == DRIVES_MAX) {
-        error_format(error, "%s %s: there can be %u drives", option, drive->disk.file, DRIVES_MAX);
+        error_format(error, "%s %s: there can be %u drives", drive->option,
+                     drive->disk.file ? drive->disk.file : "none", DRIVES_MAX);
         disk_options_free(&drive->disk);
         return false;
     }
@@ -19,23 +19,24 @@ static bool add(struct vm_config *vm, const char *option, struct drive_options *
 
 bool drive_options_add_disk(struct vm_config *vm, const char *text, struct error *error)
 {
-    struct drive_options drive = {.unit = DRIVE_ANY_UNIT};
+    struct drive_options drive = {.option = "--disk", .unit = DRIVE_ANY_UNIT};
     if (!disk_options_parse(&drive.disk, "--disk", text, error))
         return false;
     drive.kind = drive.disk.interface == DISK_IDE ? DRIVE_IDE : DRIVE_VIRTIO;
-    return add(vm, "--disk", &drive, error);
+    return add(vm, &drive, error);
 }
 
 bool drive_options_add_cdrom(struct vm_config *vm, const char *file, struct error *error)
 {
     struct drive_options drive = {
+        .option = "--cdrom",
         .kind = DRIVE_CD,
         .unit = DRIVE_ANY_UNIT,
-        .disk = {.file = strdup(file), .format = DISK_RAW, .readonly = true},
+        .disk = {.format = DISK_RAW, .readonly = true},
     };
-    if (!drive.disk.file)
+    if (strcmp(file, "none") != 0 && !(drive.disk.file = strdup(file)))
         return error_set(error, "--cdrom %s: out of memory", file);
-    return add(vm, "--cdrom", &drive, error);
+    return add(vm, &drive, error);
 }
 
 bool drive_options_set_boot(struct vm_config *vm, const char *list, struct error *error)
@@ -46,7 +47,8 @@ bool drive_options_set_boot(struct vm_config *vm, const char *list, struct error
     } places[] = {{"disk", BOARD_BOOT_DISK}, {"cdrom", BOARD_BOOT_CD}};
     uint16_t order = 0;
     unsigned shift = 0;
-    for (const char *at = list, *end; *at && shift < 12; at = *end ? end + 1 : end, shift += 4) {
+    for (const char *at = list, *end; *at && shift < 4 * BOARD_BOOT_TRIES;
+         at = *end ? end + 1 : end, shift += 4) {
         unsigned i = 0;
         end = strchrnul(at, ',');
         while (i < ARRAY_SIZE(places) &&

@@ -2,7 +2,6 @@
 
 #include "bus/bus.h"
 #include "machine/board.h"
-#include "machine/vm.h"
 #include "ui/window.h"
 
 static void press_key(void *opaque, uint8_t key, bool pressed)
@@ -42,12 +41,20 @@ static void reset(void *opaque)
 static void pause_or_go_on(void *opaque)
 {
     const struct guest_window *guest = opaque;
-    bool runs = vm_status(guest->vm) == VM_RUNNING;
-    if (runs)
+    if (vm_status(guest->vm) == VM_RUNNING)
         vm_stop(guest->vm);
     else
         vm_continue(guest->vm);
-    window_set_paused(guest->window, runs);
+}
+
+/* Whoever has stopped it. */
+static void on_event(void *opaque, enum vm_event event, enum vm_cause cause,
+                     const struct vm_result *result)
+{
+    const struct guest_window *guest = opaque;
+    (void)cause, (void)result;
+    if (event == VM_EVENT_STOP || event == VM_EVENT_RESUME)
+        window_set_paused(guest->window, event == VM_EVENT_STOP);
 }
 
 bool guest_window_open(struct guest_window *guest, struct vm *vm, struct loop *loop,
@@ -62,7 +69,12 @@ bool guest_window_open(struct guest_window *guest, struct vm *vm, struct loop *l
             .guest = {press_key, move_mouse, press_power_button, end, reset, pause_or_go_on, guest},
         },
         error);
-    return guest->window;
+    if (!guest->window)
+        return false;
+    window_set_paused(guest->window, vm_status(vm) != VM_RUNNING);
+    guest->observer = (struct vm_observer){.event = on_event, .opaque = guest};
+    vm_add_observer(vm, &guest->observer);
+    return true;
 }
 
 void guest_window_close(struct guest_window *guest)

@@ -3,14 +3,15 @@
 #define DOPPEL_CLI_GUEST_WINDOW_H
 
 #include "base/error.h"
+#include "machine/vm.h"
 
 struct loop;
-struct vm;
 struct window;
 
 /* Its members do not move while the window is open. */
 struct guest_window {
     struct vm *vm;
+    struct vm_observer observer;
     struct window *window; /* NULL: not open */
 };
 

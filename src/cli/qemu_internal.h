@@ -15,8 +15,7 @@ struct qemu_target {
 };
 
 struct qemu_drive {
-    const char *id; /* or "" */
-    bool waits;     /* for a -device that has it: if=none */
+    bool waits; /* for a -device that has it: if=none */
     struct drive_options options;
 };
 
@@ -26,12 +25,15 @@ struct qemu_network {
     struct net_options options;
 };
 
+enum qemu_vga { QEMU_VGA_DEFAULT, QEMU_VGA_STD, QEMU_VGA_NONE };
 enum qemu_user { QEMU_SERIAL, QEMU_DEBUGCON, QEMU_MONITOR, QEMU_QMP };
 
 struct qemu_parser {
     struct qemu_options *options;
     bool accelerated, tcg; /* an accelerator was named; this one was */
     bool nographic, nodefaults, snapshot;
+    enum qemu_vga vga;
+    bool vga_device; /* -device VGA */
     struct qemu_drive drives[DRIVES_MAX];
     unsigned drive_count;
     struct qemu_network networks[NETWORKS_MAX];
@@ -52,17 +54,23 @@ struct qemu_parser {
 typedef bool qemu_option_fn(struct qemu_parser *parser, const char *option, const char *value,
                             struct error *error);
 
-/* --- qemu_machine.c: the machine and its devices. */
+/* --- qemu_machine.c: the machine itself. */
 
-qemu_option_fn qemu_machine, qemu_accel, qemu_memory, qemu_smp, qemu_cpu, qemu_device, qemu_global,
-    qemu_vga, qemu_display, qemu_rtc;
+qemu_option_fn qemu_machine, qemu_accel, qemu_memory, qemu_smp, qemu_cpu, qemu_vga, qemu_display,
+    qemu_rtc;
+
+typedef bool qemu_device_fn(struct qemu_parser *parser, struct qemu_params *params,
+                            struct error *error);
+
+/* --- qemu_devices.c. */
+
+qemu_option_fn qemu_device, qemu_global;
 
 /* --- qemu_drives.c. */
 
-qemu_option_fn qemu_drive, qemu_snapshot;
+qemu_option_fn qemu_drive, qemu_hard_disk, qemu_cdrom, qemu_snapshot, qemu_boot;
 
-bool qemu_add_virtio_blk(struct qemu_parser *parser, struct qemu_params *params,
-                         struct error *error);
+qemu_device_fn qemu_add_virtio_blk, qemu_add_ide_disk, qemu_add_ide_cd;
 /* After the last option: what has a device goes to the vm's options. */
 void qemu_connect_drives(struct qemu_parser *parser);
 /* The rest. */
@@ -72,8 +80,7 @@ void qemu_free_drives(struct qemu_parser *parser);
 
 qemu_option_fn qemu_nic, qemu_netdev;
 
-bool qemu_add_virtio_net(struct qemu_parser *parser, struct qemu_params *params,
-                         struct error *error);
+qemu_device_fn qemu_add_virtio_net, qemu_add_e1000;
 /* After the last option: what has a card goes to the vm's options. */
 void qemu_connect_networks(struct qemu_parser *parser);
 

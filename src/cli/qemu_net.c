@@ -11,32 +11,36 @@ static bool append(char *text, size_t size, const char *key, const char *value)
 }
 
 /* QEMU's settings of a user network are Doppel's; models have other names. */
-static bool parse_user(struct qemu_params *params, struct net_options *options, struct error *error)
+static bool parse_user(struct qemu_params *params, const char *model, struct net_options *options,
+                       struct error *error)
 {
     char text[1024] = "user";
-    bool fits = true;
+    bool fits = append(text, sizeof(text), "model", model);
     for (unsigned i = 0; i < params->count; i++) {
         struct qemu_param *param = &params->items[i];
         if (param->taken)
             continue;
-        bool virtio = !strcmp(param->key, "model") && !strncmp(param->value, "virtio", 6);
-        fits = fits && append(text, sizeof(text), param->key, virtio ? "virtio" : param->value);
+        fits = fits && append(text, sizeof(text), param->key, param->value);
     }
-    if (!fits)
-        return error_set(error, "%s: is too long", params->option);
-    return net_options_parse(options, params->option, text, error) &&
-           (options->model != NET_E1000 ||
-            error_set(error, "%s: model=e1000 is not offered; it is virtio-net-pci",
-                      params->option));
+    return fits ? net_options_parse(options, params->option, text, error)
+                : error_set(error, "%s: is too long", params->option);
 }
 
+/* id is that of a -netdev, which leaves the model to its -device; NULL: it is a -nic. */
 static bool add_network(struct qemu_parser *parser, struct qemu_params *params, const char *id,
                         struct error *error)
 {
+    const char *model = id ? NULL : qemu_params_take(params, "model");
+    bool virtio = model && !strncmp(model, "virtio", 6);
     if (parser->network_count == NETWORKS_MAX)
         return error_set(error, "%s: there can be %d networks", params->option, NETWORKS_MAX);
     struct qemu_network *network = &parser->networks[parser->network_count];
-    if (!parse_user(params, &network->options, error))
+    if (id && qemu_params_has(params, "model"))
+        return error_set(error, "%s: model= is not offered; -device has it", params->option);
+    if (model && !virtio && strcmp(model, "e1000") != 0)
+        return error_set(error, "%s: model=%s is not offered; there are e1000 and virtio-net-pci",
+                         params->option, model);
+    if (!parse_user(params, virtio ? "virtio" : "e1000", &network->options, error))
         return false;
     network->id = id ? qemu_keep(parser, id, error) : "";
     network->waits = id;
@@ -81,8 +85,8 @@ bool qemu_netdev(struct qemu_parser *parser, const char *option, const char *val
     return ok;
 }
 
-bool qemu_add_virtio_net(struct qemu_parser *parser, struct qemu_params *params,
-                         struct error *error)
+static bool add_card(struct qemu_parser *parser, struct qemu_params *params, enum net_model model,
+                     const char *device, struct error *error)
 {
     const char *id = qemu_params_take(params, "netdev"), *mac = qemu_params_take(params, "mac");
     for (unsigned i = 0; id && i < parser->network_count; i++) {
@@ -90,10 +94,22 @@ bool qemu_add_virtio_net(struct qemu_parser *parser, struct qemu_params *params,
         if (strcmp(network->id, id) != 0 || !network->waits)
             continue;
         network->waits = false;
+        network->options.model = model;
         return !mac || net_mac_parse(network->options.mac, mac) ||
-               error_set(error, "-device virtio-net-pci: mac=%s is no station's address", mac);
+               error_set(error, "-device %s: mac=%s is no station's address", device, mac);
     }
-    return error_set(error, "-device virtio-net-pci: needs netdev=ID of a -netdev before it");
+    return error_set(error, "-device %s: needs netdev=ID of a -netdev before it", device);
+}
+
+bool qemu_add_virtio_net(struct qemu_parser *parser, struct qemu_params *params,
+                         struct error *error)
+{
+    return add_card(parser, params, NET_VIRTIO, "virtio-net-pci", error);
+}
+
+bool qemu_add_e1000(struct qemu_parser *parser, struct qemu_params *params, struct error *error)
+{
+    return add_card(parser, params, NET_E1000, "e1000", error);
 }
 
 void qemu_connect_networks(struct qemu_parser *parser)

@@ -194,6 +194,12 @@ static const struct option_entry {
     {"append", true, set_append, NULL},
     {"bios", true, set_bios, NULL},
     {"drive", true, qemu_drive, NULL},
+    {"hda", true, qemu_hard_disk, NULL},
+    {"hdb", true, qemu_hard_disk, NULL},
+    {"hdc", true, qemu_hard_disk, NULL},
+    {"hdd", true, qemu_hard_disk, NULL},
+    {"cdrom", true, qemu_cdrom, NULL},
+    {"boot", true, qemu_boot, NULL},
     {"snapshot", false, qemu_snapshot, NULL},
     {"net", true, ignore, "none"},
     {"nic", true, qemu_nic, NULL},
@@ -245,17 +251,22 @@ const char *qemu_options_help(void)
            "  -kernel FILE                  a kernel, booted without firmware\n"
            "  -initrd FILE, -append TEXT    its initial RAM disk and command line\n"
            "  -bios FILE                    the firmware (default SeaBIOS)\n"
-           "  -drive file=FILE,if=virtio    a disk; also if=none,id=ID with -device\n"
-           "         [,format=raw|qcow2]    virtio-blk-pci,drive=ID\n"
-           "         [,readonly=on][,snapshot=on]\n"
+           "  -drive file=FILE[,if=ide|virtio]  a disk, or with media=cdrom a CD drive; also\n"
+           "         [,media=disk|cdrom]    if=none,id=ID with -device virtio-blk-pci, ide-hd or\n"
+           "         [,format=raw|qcow2]    ide-cd,drive=ID\n"
+           "         [,index=N][,readonly=on][,snapshot=on]\n"
+           "  -hda FILE ... -hdd FILE       IDE disks\n"
+           "  -cdrom FILE                   a CD drive at the second IDE channel\n"
+           "  -boot [order=]LETTERS         what firmware tries to boot: c is the disk, d the CD\n"
            "  -snapshot                     no drive's file is changed\n"
            "  -net none                     no network (as without it)\n"
            "  -nic none|user[,hostfwd=...]  no network, or one behind libslirp, as --net has it;\n"
            "                                also -netdev user,id=ID with -device\n"
-           "                                virtio-net-pci,netdev=ID\n"
+           "                                e1000 or virtio-net-pci,netdev=ID; the card of -nic\n"
+           "                                is model=e1000 (default) or virtio-net-pci\n"
            "  -device DEVICE                isa-debug-exit,iobase=0xf4, isa-debugcon, pc-testdev,\n"
-           "                                pci-testdev, virtio-blk-pci, virtio-net-pci,\n"
-           "                                virtio-rng-pci, VGA\n"
+           "                                pci-testdev, virtio-blk-pci, ide-hd, ide-cd,\n"
+           "                                virtio-net-pci, e1000, virtio-rng-pci, VGA\n"
            "  -global isa-debugcon.iobase=N the debug console's port\n"
            "  -chardev KIND,id=ID,...       stdio, file, socket or null\n"
            "  -serial TARGET                COM1: stdio, file:PATH, null, none, "
@@ -312,16 +323,14 @@ static bool take_option(struct qemu_parser *parser, char **argv, int *i, struct 
 static bool parse(struct qemu_parser *parser, int argc, char **argv, struct error *error)
 {
     struct run_options *run = &parser->options->run;
-    bool vga = false;
     for (int i = 1; i < argc; i++) {
-        vga |= !strcmp(argv[i] + strspn(argv[i], "-"), "vga");
         if (!take_option(parser, argv, &i, error))
             return false;
         if (parser->options->help || parser->options->version)
             return true;
     }
-    if (parser->nodefaults && !vga)
-        run->vm.vga = false;
+    run->vm.vga = parser->vga_device || parser->vga == QEMU_VGA_STD ||
+                  (parser->vga == QEMU_VGA_DEFAULT && !parser->nodefaults);
     if (parser->accelerated && !parser->tcg)
         return error_set(error, "-accel: of accelerators there is tcg only; Doppel needs no KVM");
     if (!run->vm.kernel && !run->vm.firmware)
@@ -338,8 +347,7 @@ bool qemu_options_parse(int argc, char **argv, struct qemu_options *options, str
                                                     .memory = 128 * MIB,
                                                     .serial = "none",
                                                     .debugcon_port = 0xe9,
-                                                    .engine = VM_JIT,
-                                                    .vga = true}}};
+                                                    .engine = VM_JIT}}};
     bool parsed = parse(&parser, argc, argv, error);
     qemu_free_drives(&parser);
     return parsed;

@@ -67,6 +67,15 @@ const char *qemu_params_take(struct qemu_params *params, const char *key)
     return value;
 }
 
+bool qemu_params_has(const struct qemu_params *params, const char *key)
+{
+    for (unsigned i = 0; i < params->count; i++) {
+        if (!strcmp(params->items[i].key, key))
+            return true;
+    }
+    return false;
+}
+
 bool qemu_params_take_switch(struct qemu_params *params, const char *key, bool *on,
                              struct error *error)
 {

@@ -25,6 +25,8 @@ void qemu_params_free(struct qemu_params *params);
 
 /* The last value of key, or NULL. Lives as long as params. */
 const char *qemu_params_take(struct qemu_params *params, const char *key);
+/* Whether key is there; it is not taken by this. */
+bool qemu_params_has(const struct qemu_params *params, const char *key);
 /* Whether the value of key, if it is there, is on. */
 bool qemu_params_take_switch(struct qemu_params *params, const char *key, bool *on,
                              struct error *error);

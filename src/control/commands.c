@@ -2,6 +2,7 @@
 
 #include "bus/clock.h"
 #include "control/keys.h"
+#include "control/media.h"
 #include "control/memory_file.h"
 #include "control/monitor.h"
 #include "machine/vm.h"
@@ -100,25 +101,45 @@ static json_t *query_cpus_fast(void *opaque, json_t *arguments, struct qmp_error
                      "target", "x86_64");
 }
 
-static json_t *describe_drive(const struct vm_drive *drive)
-{
-    json_t *image = json_pack("{s:s, s:s, s:I}", "filename", drive->file, "format", drive->format,
-                              "virtual-size", (json_int_t)drive->size);
-    json_t *inserted =
-        json_pack("{s:s, s:s, s:b, s:b, s:o}", "file", drive->file, "drv", drive->format, "ro",
-                  drive->readonly, "encrypted", 0, "image", image);
-    return json_pack("{s:s, s:s, s:s, s:b, s:b, s:o}", "io-status", "ok", "device", drive->name,
-                     "type", "unknown", "locked", 0, "removable", 0, "inserted", inserted);
-}
+/* --- Drives. */
 
 static json_t *query_block(void *opaque, json_t *arguments, struct qmp_error *error)
 {
     (void)arguments, (void)error;
-    struct vm_drive drive;
-    json_t *list = json_array();
-    for (unsigned i = 0; vm_drive_at(vm_of(opaque), i, &drive); i++)
-        json_array_append_new(list, describe_drive(&drive));
-    return list;
+    return media_describe(vm_of(opaque));
+}
+
+/* The drive's name, which clients give as `device` or `id`. */
+static const char *drive_name(json_t *arguments, struct qmp_error *error)
+{
+    const char *device = json_string_value(json_object_get(arguments, "device"));
+    const char *id = json_string_value(json_object_get(arguments, "id"));
+    if (!device == !id)
+        error_format(&error->message, "Need exactly one of 'device' and 'id'");
+    return !device == !id ? NULL : device ? device : id;
+}
+
+static json_t *eject(void *opaque, json_t *arguments, struct qmp_error *error)
+{
+    const char *name = drive_name(arguments, error);
+    bool force = json_is_true(json_object_get(arguments, "force"));
+    return name && media_eject(vm_of(opaque), name, force, error) ? json_object() : NULL;
+}
+
+static json_t *change_medium(void *opaque, json_t *arguments, struct qmp_error *error)
+{
+    const char *name = drive_name(arguments, error);
+    const char *file = json_string_value(json_object_get(arguments, "filename"));
+    const char *format = json_string_value(json_object_get(arguments, "format"));
+    const char *mode = json_string_value(json_object_get(arguments, "read-only-mode"));
+    bool force = json_is_true(json_object_get(arguments, "force"));
+    if (name && mode && strcmp(mode, "retain") != 0 && strcmp(mode, "read-only") != 0) {
+        error_format(&error->message, "Parameter 'read-only-mode' does not accept value '%.100s'",
+                     mode);
+        return NULL;
+    }
+    return name && media_change(vm_of(opaque), name, file, format, force, error) ? json_object()
+                                                                                 : NULL;
 }
 
 /* --- Memory. */
@@ -246,6 +267,17 @@ static const struct qmp_command commands[] = {
     {"query-name", query_name, {{0}}},
     {"query-cpus-fast", query_cpus_fast, {{0}}},
     {"query-block", query_block, {{0}}},
+    {"eject",
+     eject,
+     {{"device", QMP_STRING, true}, {"id", QMP_STRING, true}, {"force", QMP_BOOLEAN, true}}},
+    {"blockdev-change-medium",
+     change_medium,
+     {{"device", QMP_STRING, true},
+      {"id", QMP_STRING, true},
+      {"filename", QMP_STRING, false},
+      {"format", QMP_STRING, true},
+      {"force", QMP_BOOLEAN, true},
+      {"read-only-mode", QMP_STRING, true}}},
     {"stop", stop, {{0}}},
     {"cont", cont, {{0}}},
     {"system_reset", system_reset, {{0}}},

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 struct control {
+    struct vm_observer observer;
     struct commands_context context;
     struct stream *qmp_stream, *monitor_stream; /* or NULL */
     struct qmp qmp;
@@ -111,7 +112,8 @@ struct control *control_create(const struct control_config *config, struct vm *v
         control_destroy(control);
         return NULL;
     }
-    vm_set_observer(vm, &(struct vm_observer){on_event, control});
+    control->observer = (struct vm_observer){.event = on_event, .opaque = control};
+    vm_add_observer(vm, &control->observer);
     return control;
 }
 

@@ -16,7 +16,7 @@ struct control_config {
     const char *name;              /* the guest's, or NULL */
 };
 
-/* Becomes the vm's observer, before it runs. NULL with *error set on failure. */
+/* Becomes an observer of the vm, before it runs. NULL with *error set on failure. */
 struct control *control_create(const struct control_config *config, struct vm *vm,
                                struct loop *loop, struct error *error);
 /* Before the vm is destroyed. */

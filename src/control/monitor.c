@@ -3,6 +3,7 @@
 #include "bus/bus.h"
 #include "control/commands.h"
 #include "control/keys.h"
+#include "control/media.h"
 #include "control/memory_file.h"
 #include "control/show.h"
 #include "machine/board.h"
@@ -169,6 +170,59 @@ static void do_screendump(struct commands_context *context, const char *argument
         fprintf(out, "%s\n", error.text);
 }
 
+/* The next word, cut off *text; a word in quotes has its spaces. Empty: there is none. */
+static const char *next_word(char **text)
+{
+    char *word = *text + strspn(*text, " \t");
+    char *end = word + strcspn(word, " \t");
+    if (*word == '"')
+        end = strchrnul(++word, '"');
+    *text = *end ? end + 1 : end;
+    *end = '\0';
+    return word;
+}
+
+/* eject [-f] DRIVE, and change DRIVE [-f] FILE [FORMAT]. */
+static void change_medium(struct commands_context *context, char *text, bool insert, FILE *out)
+{
+    const char *words[3] = {NULL, NULL, NULL}, *word;
+    unsigned count = 0;
+    bool force = false, done;
+    struct qmp_error error;
+    while (*(word = next_word(&text)) && count < ARRAY_SIZE(words)) {
+        if (!strcmp(word, "-f"))
+            force = true;
+        else
+            words[count++] = word;
+    }
+    if (*word || count < 1u + insert || (!insert && count > 1)) {
+        fprintf(out, "%s\n", insert ? "the drive and a file are needed" : "a drive is needed");
+        return;
+    }
+    if (insert)
+        done = media_change(context->vm, words[0], words[1], words[2], force, &error);
+    else
+        done = media_eject(context->vm, words[0], force, &error);
+    if (!done)
+        fprintf(out, "Error: %s\n", error.message.text);
+}
+
+static void do_change(struct commands_context *context, const char *arguments, FILE *out)
+{
+    char *copy = strdup(arguments);
+    if (copy)
+        change_medium(context, copy, true, out);
+    free(copy);
+}
+
+static void do_eject(struct commands_context *context, const char *arguments, FILE *out)
+{
+    char *copy = strdup(arguments);
+    if (copy)
+        change_medium(context, copy, false, out);
+    free(copy);
+}
+
 static void do_x(struct commands_context *context, const char *arguments, FILE *out)
 {
     show_memory(vm_hold_cpu(context->vm), true, arguments, out);
@@ -182,7 +236,10 @@ static void do_xp(struct commands_context *context, const char *arguments, FILE 
 }
 
 static const struct monitor_command commands[] = {
+    {"change", "DRIVE [-f] FILE [FORMAT]", "puts a medium into a CD drive; -f: even if locked",
+     do_change},
     {"cont|c", "", "lets the guest run", do_cont},
+    {"eject", "[-f] DRIVE", "takes the medium out of a CD drive; -f: even if locked", do_eject},
     {"help|?", "[COMMAND]", "this list", do_help},
     {"info", "[WHAT]", "shows the guest's state; without WHAT, what there is", do_info},
     {"quit|q", "", "ends the guest", do_quit},

@@ -352,6 +352,11 @@ struct pci_bus *board_pci_bus(struct board *board)
     return chipset_pci_bus(board->chipset);
 }
 
+struct storage *board_storage(struct board *board)
+{
+    return board->storage;
+}
+
 struct irq_line board_ferr(struct board *board)
 {
     return (struct irq_line){fpu_error_set_ferr, &board->fpu_error, 0};

@@ -28,6 +28,7 @@ enum {
 };
 
 /* Where firmware boots from, as CMOS has it: four bits for each try, the first one lowest. */
+#define BOARD_BOOT_TRIES 3u
 enum {
     BOARD_BOOT_FLOPPY = 1,
     BOARD_BOOT_DISK = 2,
@@ -45,6 +46,7 @@ struct memory_windows;
 struct networks;
 struct pci_bus;
 struct phys_map;
+struct storage;
 struct trace;
 struct uefi_vars;
 
@@ -100,6 +102,9 @@ struct fw_cfg *board_fw_cfg(struct board *board);
 
 /* Where devices are plugged in. */
 struct pci_bus *board_pci_bus(struct board *board);
+
+/* The disks and CD drives. */
+struct storage *board_storage(struct board *board);
 
 /* Where the CPU's FERR# leads. */
 struct irq_line board_ferr(struct board *board);

@@ -85,6 +85,24 @@ struct storage *storage_create(const struct storage_config *config, struct error
     return NULL;
 }
 
+void storage_change_medium(struct storage *storage, unsigned drive, struct block_image *image)
+{
+    unsigned unit = storage->config.drives->drive[drive].unit;
+    ide_change_medium(storage->ide, unit / 2, unit % 2, image);
+}
+
+bool storage_is_locked(const struct storage *storage, unsigned drive)
+{
+    unsigned unit = storage->config.drives->drive[drive].unit;
+    return ide_is_locked(storage->ide, unit / 2, unit % 2);
+}
+
+bool storage_is_tray_open(const struct storage *storage, unsigned drive)
+{
+    unsigned unit = storage->config.drives->drive[drive].unit;
+    return ide_is_tray_open(storage->ide, unit / 2, unit % 2);
+}
+
 void storage_destroy(struct storage *storage)
 {
     for (unsigned i = 0; i < DRIVES_MAX; i++)

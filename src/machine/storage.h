@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "bus/irq.h"
 
+struct block_image;
 struct bus;
 struct drives;
 struct pci_bus;
@@ -21,5 +22,11 @@ struct storage_config {
 
 struct storage *storage_create(const struct storage_config *config, struct error *error);
 void storage_destroy(struct storage *storage);
+
+/* Of CD drives, by their places in drives. Puts another medium into one, or NULL for none, whatever
+ * the guest has locked; what was there has nothing in flight then. */
+void storage_change_medium(struct storage *storage, unsigned drive, struct block_image *image);
+bool storage_is_locked(const struct storage *storage, unsigned drive);
+bool storage_is_tray_open(const struct storage *storage, unsigned drive);
 
 #endif

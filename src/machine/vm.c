@@ -210,9 +210,14 @@ static void on_stall(void *opaque, bool stalled, const char *message)
     loop_wake(vm->loop);
 }
 
+struct block_config vm_block_config(struct vm *vm)
+{
+    return (struct block_config){.bus = vm->bus, .stall = on_stall, .opaque = vm};
+}
+
 static bool open_drives(struct vm *vm, struct error *error)
 {
-    struct block_config config = {.bus = vm->bus, .stall = on_stall, .opaque = vm};
+    struct block_config config = vm_block_config(vm);
     return drives_open(&vm->drives, vm->config.drives, vm->config.drive_count, &config, error);
 }
 

@@ -75,11 +75,12 @@ enum vm_event {
 };
 
 /* Is told what becomes of the guest; on the loop's thread, without the bus lock. result is given
- * with VM_EVENT_END only. */
+ * with VM_EVENT_END only. The owner fills in the first two. */
 struct vm_observer {
     void (*event)(void *opaque, enum vm_event event, enum vm_cause cause,
-                  const struct vm_result *result); /* NULL: nobody */
+                  const struct vm_result *result);
     void *opaque;
+    struct vm_observer *next;
 };
 
 enum vm_status {
@@ -114,22 +115,30 @@ void vm_end(struct vm *vm, enum vm_cause cause);
 /* Types on the guest's keyboard: typist_type(), without the bus lock. */
 bool vm_type_keys(struct vm *vm, const uint8_t *keys, unsigned count, uint64_t ns);
 
-/* One observer; it outlives the vm's running. */
-void vm_set_observer(struct vm *vm, const struct vm_observer *observer);
+/* There can be several; each is the caller's and outlives the vm's running. */
+void vm_add_observer(struct vm *vm, struct vm_observer *observer);
 
 /* Keeps the CPU from running until vm_release_cpu(), so that it and what is the vCPU thread's can
  * be looked at; guest time goes on. Calls do not nest. */
 struct cpu *vm_hold_cpu(struct vm *vm);
 void vm_release_cpu(struct vm *vm);
 
-/* A drive, in the order of the options; its strings live as long as the vm. False: there are not so
- * many. */
+/* A drive, in the order of the options; its strings live until its medium changes. False: there are
+ * not so many. */
 struct vm_drive {
-    const char *name, *file, *format;
-    uint64_t size; /* bytes */
+    const char *name;
+    bool removable, tray_open, locked; /* of CD drives */
+    const char *file, *format;         /* NULL: there is no medium */
+    uint64_t size;                     /* bytes */
     bool readonly;
 };
-bool vm_drive_at(const struct vm *vm, unsigned index, struct vm_drive *drive);
+bool vm_drive_at(struct vm *vm, unsigned index, struct vm_drive *drive);
+
+/* Puts another medium into a drive, read-only, or takes it out where medium->file is NULL; force:
+ * even out of a tray that the guest has locked. False with *error set, and all is as before: the
+ * drive takes no other medium, or the file cannot be opened. */
+bool vm_change_medium(struct vm *vm, unsigned index, const struct disk_options *medium, bool force,
+                      struct error *error);
 
 /* The host's number of the vCPU's thread; 0 before it runs. */
 int vm_vcpu_thread(const struct vm *vm);

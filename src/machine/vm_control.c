@@ -1,5 +1,4 @@
 /* What is done to a guest from outside while it runs: stops, resets, its end. */
-#include "backends/block/block.h"
 #include "bus/bus.h"
 #include "bus/clock.h"
 #include "machine/board.h"
@@ -7,9 +6,9 @@
 
 static void tell(struct vm *vm, enum vm_event event, enum vm_cause cause)
 {
-    const struct vm_observer *observer = &vm->observer;
-    if (observer->event)
-        observer->event(observer->opaque, event, cause, event == VM_EVENT_END ? &vm->result : NULL);
+    const struct vm_result *result = event == VM_EVENT_END ? &vm->result : NULL;
+    for (const struct vm_observer *observer = vm->observers; observer; observer = observer->next)
+        observer->event(observer->opaque, event, cause, result);
 }
 
 /* --- Holds. The vCPU may need the bus lock to leave the guest. */
@@ -178,9 +177,10 @@ bool vm_type_keys(struct vm *vm, const uint8_t *keys, unsigned count, uint64_t n
 
 /* --- For the loop. */
 
-void vm_set_observer(struct vm *vm, const struct vm_observer *observer)
+void vm_add_observer(struct vm *vm, struct vm_observer *observer)
 {
-    vm->observer = *observer;
+    observer->next = vm->observers;
+    vm->observers = observer;
 }
 
 void vm_attend(struct vm *vm)
@@ -256,22 +256,6 @@ struct gdb_machine vm_gdb_machine(struct vm *vm)
 }
 
 /* --- Parts. */
-
-bool vm_drive_at(const struct vm *vm, unsigned index, struct vm_drive *drive)
-{
-    if (index >= vm->drives.count)
-        return false;
-    const struct disk_options *disk = &vm->config.drives[index].disk;
-    const struct block_image *image = vm->drives.drive[index].image;
-    *drive = (struct vm_drive){
-        .name = vm->drives.drive[index].name,
-        .file = disk->file,
-        .format = block_format(image),
-        .size = block_size(image),
-        .readonly = block_is_readonly(image),
-    };
-    return true;
-}
 
 int vm_vcpu_thread(const struct vm *vm)
 {

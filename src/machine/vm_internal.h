@@ -1,8 +1,9 @@
-/* Inside machine: a guest's parts. vm.c makes and runs them, vm_control.c holds, resets and ends.
- */
+/* Inside machine: a guest's parts. vm.c makes and runs them, vm_control.c holds, resets and ends,
+ * vm_drives.c changes media. */
 #ifndef DOPPEL_MACHINE_VM_INTERNAL_H
 #define DOPPEL_MACHINE_VM_INTERNAL_H
 
+#include "backends/block/block.h"
 #include "cpu/cpu.h"
 #include "machine/gdb.h"
 #include "machine/memory_map.h"
@@ -49,8 +50,8 @@ struct vm {
     struct gdb *gdb;        /* or NULL */
     unsigned holds;         /* enum vm_hold; loop's thread */
     bool disks_paused;      /* likewise */
-    struct vm_observer observer;
-    _Atomic bool at_debugger; /* CPU_EXIT_DEBUG has come, and the vCPU holds itself */
+    struct vm_observer *observers; /* not owned */
+    _Atomic bool at_debugger;      /* CPU_EXIT_DEBUG has come, and the vCPU holds itself */
 
     _Atomic int action;        /* enum vm_action; written with the bus lock held */
     enum vm_cause reset_cause; /* of ACTION_RESET, and of the end where it is VM_RESET */
@@ -70,6 +71,9 @@ void vm_ask_reset(struct vm *vm, enum vm_cause cause);
 /* Resets all parts and loads the guest again; false: failure says why. On the vCPU's thread, or
  * while it is held. */
 bool vm_restart(struct vm *vm);
+
+/* For the drives' images. */
+struct block_config vm_block_config(struct vm *vm);
 
 /* The loop's thread: what other threads have left to do, and to tell. */
 void vm_attend(struct vm *vm);

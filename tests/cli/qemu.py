@@ -65,7 +65,10 @@ def check_command_lines(directory):
                  ["-serial", f"file:{directory}/serial"], ["-monitor", f"unix:{directory}/m,server,nowait"],
                  ["-qmp", f"unix:{directory}/q,server=on,wait=off"], ["-gdb", f"unix:{directory}/g,server=on"],
                  ["-device", "VGA"], ["-device", "virtio-rng-pci"],
-                 ["-nic", "user"], ["-nic", "user,model=virtio-net-pci,restrict=on"],
+                 ["-nic", "user"], ["-nic", "user,model=virtio-net-pci,restrict=on"], ["-nic", "user,model=e1000"],
+                 ["-netdev", "user,id=n", "-device", "e1000,netdev=n"], ["-vga", "none", "-device", "VGA"],
+                 ["-boot", "order=dc,menu=off"], ["-boot", "c"], ["-boot", "strict=on"], ["-cdrom", ""],
+                 ["-drive", "if=ide,media=cdrom,index=3"], ["-device", "ide-cd,id=cd0"],
                  ["-netdev", "user,id=n,hostname=guest", "-device", "virtio-net-pci,netdev=n,mac=52:54:00:00:00:01"], ["-snapshot"]]:
         runs(*HELLO, "-display", "none", "-debugcon", "stdio", *more)
     runs(*HELLO, "-nodefaults", "-chardev", "stdio,id=out,mux=on", "-device", "isa-debugcon,iobase=0xe9,chardev=out")
@@ -75,12 +78,23 @@ def check_command_lines(directory):
     assert os.path.exists(odd)
     runs(*HELLO, "-chardev", f"file,id=f,path={odd}.2".replace("a,b", "a,,b"), "-debugcon", "chardev:f", text="")
     assert os.path.exists(f"{odd}.2")
-    # A disk, in both ways to say it.
+    # A disk, in all ways to say it.
     disk = ["-m", "64", *EXIT, "-debugcon", "stdio", "-display", "none", "-device", "pc-testdev"]
     runs(*disk, "-drive", f"file={BOOT_SECTOR},if=virtio,format=raw,snapshot=on,cache=none",
          text="sectors by the BIOS")
     runs(*disk, "-snapshot", "-drive", f"file={BOOT_SECTOR},if=none,id=d,format=raw", "-device",
          "virtio-blk-pci,drive=d", text="sectors by the BIOS")
+    cd = f"{directory}/cd"
+    with open(cd, "wb") as file:
+        file.truncate(1 << 20)
+    for more in [["-snapshot", "-hda", BOOT_SECTOR, "-cdrom", cd, "-boot", "order=c"],
+                 ["-snapshot", "-hdd", BOOT_SECTOR, "-boot", "dc", "-cdrom", cd],
+                 ["-drive", f"file={BOOT_SECTOR},format=raw,index=1,media=disk,snapshot=on"],
+                 ["-drive", f"file={BOOT_SECTOR},format=raw,if=ide,bus=1,unit=1,snapshot=on"],
+                 ["-drive", f"file={BOOT_SECTOR},if=none,id=d,format=raw,snapshot=on", "-drive",
+                  f"file={cd},if=none,id=cd,media=cdrom,readonly=on", "-device", "ide-cd,drive=cd,bus=ide.0",
+                  "-device", "ide-hd,drive=d,bus=ide.0", "-boot", "c"]]:
+        runs(*disk, *more, text="sectors by the BIOS")
 
 
 def check_linux(directory):
@@ -122,17 +136,59 @@ def check_control(directory):
     assert waiting.wait(timeout=SECONDS) == 0
 
 
+def check_drives(directory):
+    """What QMP says of them."""
+    path = f"{directory}/drives"
+    files = [f"{directory}/{name}" for name in ["one", "two", "cd"]]
+    for file in files:
+        with open(file, "wb") as made:
+            made.truncate(1 << 20)
+    guest = subprocess.Popen(
+        [DOPPEL, "qemu", "-kernel", CONTROL, "-nodefaults", "-display", "none", "-S", "-qmp",
+         f"unix:{path},server=on,wait=off", "-hdb", files[0], "-drive", f"file={files[1]},if=none,id=disk,format=raw,read-only=on",
+         "-device", "virtio-blk-pci,drive=disk", "-drive", "if=none,id=empty,media=cdrom", "-device",
+         "ide-cd,drive=empty,bus=ide.1,unit=1", "-cdrom", files[2], "-device", "ide-cd,id=spare,bus=ide.0"],
+        stdin=subprocess.DEVNULL)
+    qmp = Qmp(path)
+    drives = {drive["device"]: (drive["removable"], drive.get("inserted", {}).get("file"))
+              for drive in qmp.run("query-block")}
+    assert drives == {"ide0-hd1": (False, files[0]), "disk": (False, files[1]), "empty": (True, None),
+                      "ide1-cd0": (True, files[2]), "spare": (True, None)}, drives
+    qmp.run("blockdev-change-medium", device="empty", filename=files[2])
+    qmp.run("eject", device="ide1-cd0")
+    pci = qmp.monitor("info pci")
+    assert "VGA" not in pci and "Ethernet" not in pci, pci
+    qmp.run("quit")
+    assert guest.wait(timeout=SECONDS) == 0
+    guest = subprocess.Popen([DOPPEL, "qemu", "-kernel", CONTROL, "-nodefaults", "-S", "-qmp",
+                              f"unix:{path},server=on,wait=off", "-device", "VGA", "-nic", "user", "-netdev",
+                              "user,id=n", "-device", "virtio-net-pci,netdev=n"], stdin=subprocess.DEVNULL)
+    qmp = Qmp(path)
+    pci = qmp.monitor("info pci")
+    assert all(f"PCI device {card}" in pci for card in ["1234:1111", "8086:100e", "1af4:10"]), pci
+    qmp.run("quit")
+    assert guest.wait(timeout=SECONDS) == 0
+
+
 def check_refusals():
     for arguments in [["-bogus"], ["--bogus"], ["-M", "q35"], ["-machine", "pc,bogus=1"], ["-machine", "pc,usb=on"],
                       ["-accel", "hvf"], ["-accel", "tcg,bogus=1"], ["-enable-kvm"], ["-m", ""], ["-m", "64X"],
                       ["-m", "1"], ["-m", "64,slots=2"], ["-smp", "2"], ["-smp", "1,cores=2"], ["-smp", "bogus=1"],
                       ["-cpu", "Itanium"], ["-net", "user"], ["-nic", "tap"], ["-netdev", "tap,id=n"],
                       ["-netdev", "user"], ["-nic", "user,bogus=1"], ["-device", "virtio-net-pci,netdev=n"],
-                      ["-nic", "user,model=rtl8139"], ["-nic", "user,model=e1000"],
-                      ["-device", "e1000,netdev=n"], ["-device", "isa-debug-exit,iobase=0x501"], ["-device", "isa-debugcon"],
+                      ["-nic", "user,model=rtl8139"], ["-netdev", "user,id=n,model=e1000"],
+                      ["-device", "e1000,netdev=n"], ["-device", "e1000"], ["-device", "ne2k_pci,netdev=n"],
+                      ["-device", "isa-debug-exit,iobase=0x501"], ["-device", "isa-debugcon"],
                       ["-device", "virtio-blk-pci,drive=x"], ["-device", "pc-testdev,bogus=1"],
                       ["-device", "isa-debugcon,iobase=0,chardev=x"],
-                      ["-drive", "file=x"], ["-drive", "file=x,if=ide"], ["-drive", "if=virtio"],
+                      ["-drive", "file=x"], ["-drive", "if=ide"], ["-drive", "if=virtio"], ["-hda", ""], ["-hdb", "/missing/x"],
+                      ["-drive", "file=x,if=floppy"], ["-drive", "file=x,if=pflash"], ["-drive", "file=x,if=scsi"],
+                      ["-drive", "file=x,index=4"], ["-drive", "file=x,bus=2,unit=0"], ["-drive", "file=x,bus=1"],
+                      ["-drive", "file=x,media=tape"], ["-drive", f"file=x,if=none,id={'i' * 32}"],
+                      ["-cdrom", "/missing/x"], ["-fdb", "x"], ["-boot", "n"], ["-boot", "order=x"],
+                      ["-boot", "menu=on"], ["-boot", "once=d"], ["-boot", "order=cdac"],
+                      ["-device", "ide-hd"], ["-device", "ide-hd,drive=x"], ["-device", "ide-cd,drive=x"],
+                      ["-device", "ide-cd,bus=scsi.0"], ["-device", "ide-cd,unit=4"], ["-device", "floppy"],
                       ["-drive", "file=x,if=virtio,format=vmdk"], ["-drive", "file=x,if=virtio,bogus=1"],
                       ["-drive", "file=x,if=virtio,index=99"], ["-drive", "file=x,if=virtio,media=cdrom"],
                       ["-drive", "file=x,if=virtio,readonly=maybe"], ["-fda", "x"],
@@ -146,6 +202,10 @@ def check_refusals():
                       ["-rtc", "base=localtime"], ["-daemonize", "-serial", "stdio"], ["-S"], ["-kernel"], ["image"]]:
         named = "--start-stopped" if arguments == ["-S"] else arguments[0]
         refuses(named, *([] if named == "-kernel" else ["-kernel", ELF]), *arguments)
+    refuses("has no file", "-kernel", ELF, "-drive", "if=none,id=d", "-device", "ide-hd,drive=d")
+    refuses("another drive", "-kernel", ELF, "-drive", "if=none,id=d", "-drive", "if=none,id=d")
+    refuses("taken", "-kernel", ELF, "-cdrom", "", "-device", "ide-cd,bus=ide.1,unit=0")
+    refuses("--display sdl", "-kernel", ELF, "-display", "sdl", "-vga", "none")
     refuses("+bogus", "-kernel", ELF, "-cpu", "max,+bogus")
     refuses("-fpu", "-kernel", ELF, "-cpu", "max,-fpu")
 
@@ -154,6 +214,7 @@ with tempfile.TemporaryDirectory(prefix="doppel-qemu-") as scratch:
     check_refusals()
     check_command_lines(scratch)
     check_control(scratch)
+    check_drives(scratch)
     check_linux(scratch)
 if failures:
     raise SystemExit(f"{failures} failures")

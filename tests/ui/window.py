@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A guest in a window: what it shows, and what a user at the X server does to it.
 
-Usage: window.py DOPPEL GUEST_INPUT
+Usage: window.py DOPPEL GUEST_INPUT CLIENTS; CLIENTS is the folder of client.py.
 """
 import os
 import subprocess
@@ -11,7 +11,10 @@ import threading
 
 from x_server import XServer, wait_for
 
-DOPPEL, GUEST = sys.argv[1:]
+DOPPEL, GUEST, CLIENTS = sys.argv[1:]
+sys.path.append(CLIENTS)
+from client import Qmp  # noqa: E402
+
 BLUE, ORANGE = 0x204060, 0xff8000
 
 
@@ -22,7 +25,7 @@ class Guest:
         self.directory = tempfile.TemporaryDirectory(prefix="doppel-window-")
         self.process = subprocess.Popen(
             [DOPPEL, "run", "--kernel", GUEST, "--memory", "64M", "--serial", "none", "--debugcon",
-             "stdio", "--debug-exit", "--display", "sdl", "--trace=device"], env=x.environment,
+             "stdio", "--debug-exit", "--qmp", f"unix:{self.directory.name}/qmp", "--display", "sdl", "--trace=device"], env=x.environment,
             cwd=self.directory.name, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE)
         self.seen = self.trace = ""
@@ -127,6 +130,16 @@ def check_hotkeys(x, guest):
     guest.expect("ready")
 
 
+def check_control(x, guest):
+    """The title tells what others do to the guest."""
+    qmp = Qmp(f"{guest.directory.name}/qmp")
+    qmp.run("stop")
+    guest.expect_title("(paused)")
+    qmp.run("cont")
+    wait_for("the guest goes on", lambda: "(paused)" not in x.title_of(guest.window))
+    qmp.close()
+
+
 def check_focus(x, guest):
     """Keys that are down when the window loses the focus are released."""
     x.xdotool("keydown", "b")
@@ -153,7 +166,7 @@ def main():
     x = XServer()
     try:
         guest = Guest(x)
-        for check in (check_picture, check_keys, check_mouse, check_hotkeys, check_focus):
+        for check in (check_picture, check_keys, check_mouse, check_hotkeys, check_control, check_focus):
             check(x, guest)
             print(f"ok: {check.__name__}", flush=True)
         x.xdotool("key", "Escape")

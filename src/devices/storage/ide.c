@@ -251,14 +251,20 @@ struct block_image *ide_change_medium(struct ide *ide, unsigned channel, unsigne
         block_drain(before);
     ide_drop_image(device);
     device->config.image = image;
-    device->tray_open = device->tray_locked = false;
+    device->tray_open = !image;
+    device->tray_locked = false;
     device->attention = device->event = true;
     return before;
 }
 
-bool ide_is_locked(struct ide *ide, unsigned channel, unsigned number)
+bool ide_is_locked(const struct ide *ide, unsigned channel, unsigned number)
 {
     return ide->channel[channel].device[number].tray_locked;
+}
+
+bool ide_is_tray_open(const struct ide *ide, unsigned channel, unsigned number)
+{
+    return ide->channel[channel].device[number].tray_open;
 }
 
 struct ide_channel *ide_channel(struct ide *ide, unsigned channel)

@@ -49,11 +49,12 @@ void ide_destroy(struct ide *ide);
 struct ide_channel *ide_channel(struct ide *ide, unsigned channel);
 extern const struct bus_ops ide_command_ops, ide_control_ops;
 
-/* Puts another medium into a CD drive, or NULL for none, and returns the one that was there, which
- * has nothing in flight then. */
+/* Puts another medium into a CD drive, or takes it out and leaves the tray open (NULL), and returns
+ * the one that was there, which has nothing in flight then. */
 struct block_image *ide_change_medium(struct ide *ide, unsigned channel, unsigned device,
                                       struct block_image *image);
 /* Whether the guest has locked a CD drive's tray. */
-bool ide_is_locked(struct ide *ide, unsigned channel, unsigned device);
+bool ide_is_locked(const struct ide *ide, unsigned channel, unsigned device);
+bool ide_is_tray_open(const struct ide *ide, unsigned channel, unsigned device);
 
 #endif
