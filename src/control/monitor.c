@@ -70,7 +70,6 @@ static void info_irq(struct commands_context *context, const char *arguments, FI
 {
     (void)arguments;
     bus_lock(vm_bus(context->vm));
-    fprintf(out, "IRQ statistics for isa:\n");
     board_print_irq_counts(vm_board(context->vm), out);
     bus_unlock(vm_bus(context->vm));
 }
@@ -100,7 +99,7 @@ static void info_mtree(struct commands_context *context, const char *arguments, 
 }
 
 static const struct monitor_command infos[] = {
-    {"irq", "", "how often each interrupt line has risen", info_irq},
+    {"irq", "", "how often interrupt lines have risen and messages come", info_irq},
     {"jit", "", "the counters of the engine", info_jit},
     {"mem", "", "the ranges that the page tables map", info_mem},
     {"mtree", "", "memory, and the devices' ranges", info_mtree},

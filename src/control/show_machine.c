@@ -79,16 +79,34 @@ static void show_space(struct bus *bus, enum bus_space space, FILE *out)
                 range.base + range.size - 1, range.name);
 }
 
+/* The device that answers where nothing is in front of it. */
+static const char *device_at(struct bus *bus, uint64_t address)
+{
+    struct bus_range range;
+    for (unsigned i = 0; bus_range_at(bus, BUS_MMIO, i, &range); i++) {
+        if (address - range.base < range.size)
+            return range.name;
+    }
+    return "a device";
+}
+
+static void show_region(struct bus *bus, const struct phys_region *region, FILE *out)
+{
+    const char *kind = region->kind == PHYS_RAM ? "ram" : "rom";
+    fprintf(out, "    %016" PRIx64 "-%016" PRIx64, region->base, region->base + region->size - 1);
+    if (region->direct)
+        fprintf(out, " (prio 1, %s): %s.%s\n", kind, device_at(bus, region->base), kind);
+    else
+        fprintf(out, " (prio 0, %s): pc.%s\n", kind, kind);
+}
+
 void show_memory_map(struct phys_map *phys, struct bus *bus, FILE *out)
 {
     const struct phys_region *region;
     fprintf(out, "address-space: memory\n"
                  "  0000000000000000-ffffffffffffffff (prio 0, i/o): system\n");
-    for (unsigned i = 0; (region = phys_region_at(phys, i)); i++) {
-        const char *kind = region->kind == PHYS_RAM ? "ram" : "rom";
-        fprintf(out, "    %016" PRIx64 "-%016" PRIx64 " (prio 0, %s): pc.%s\n", region->base,
-                region->base + region->size - 1, kind, kind);
-    }
+    for (unsigned i = 0; (region = phys_region_at(phys, i)); i++)
+        show_region(bus, region, out);
     show_space(bus, BUS_MMIO, out);
     fprintf(out, "\naddress-space: I/O\n"
                  "  0000000000000000-000000000000ffff (prio 0, i/o): io\n");

@@ -391,8 +391,15 @@ void board_print_interrupts(const struct board *board, FILE *out)
 
 void board_print_irq_counts(const struct board *board, FILE *out)
 {
+    fprintf(out, "IRQ statistics for isa:\n");
     for (unsigned irq = 0; irq < ARRAY_SIZE(board->irq_counts); irq++) {
         if (board->irq_counts[irq])
             fprintf(out, "%2u: %llu\n", irq, (unsigned long long)board->irq_counts[irq]);
+    }
+    fprintf(out, "IRQ statistics for msi:\n");
+    for (unsigned vector = 0; vector <= UINT8_MAX; vector++) {
+        uint64_t count = apic_bus_msis(board->apic_bus, (uint8_t)vector);
+        if (count)
+            fprintf(out, "0x%02x: %llu\n", vector, (unsigned long long)count);
     }
 }

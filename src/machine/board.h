@@ -120,8 +120,8 @@ void board_press_key(struct board *board, uint8_t key, bool pressed);
 /* As ps2_mouse_move(); likewise. */
 void board_move_mouse(struct board *board, int right, int down, int wheel, uint8_t buttons);
 
-/* For a person to read: the interrupt controllers' state, and how often each IRQ has risen. The bus
- * lock is held. */
+/* For a person to read: the interrupt controllers' state, and how often each IRQ has risen and
+ * message-signalled interrupts have come, by vector. The bus lock is held. */
 void board_print_interrupts(const struct board *board, FILE *out);
 void board_print_irq_counts(const struct board *board, FILE *out);
 

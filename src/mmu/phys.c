@@ -233,6 +233,11 @@ const struct phys_region *phys_region_at(const struct phys_map *map, unsigned in
         if (region->kind != PHYS_ABSENT && !index--)
             return region;
     }
+    for (unsigned i = 0; i < PLACES_MAX; i++) {
+        const struct phys_region *region = &memory->place[i].region;
+        if (region->size && !index--)
+            return region;
+    }
     return NULL;
 }
 

@@ -73,8 +73,8 @@ void phys_follow(struct phys_map *to, const struct phys_map *from);
 /* Compares all RAM and ROM of a map and its clone: *gpa is the first byte that differs. */
 bool phys_differ(const struct phys_map *a, const struct phys_map *b, gpa_t *gpa);
 
-/* The RAM or ROM region number `index` that can be seen, in no order; NULL: there are not so many.
- * Bus lock or vCPU held, as for lookup. */
+/* The RAM or ROM region number `index` that can be seen, also devices' memory, in no order; NULL:
+ * there are not so many. Bus lock or vCPU held, as for lookup. */
 const struct phys_region *phys_region_at(const struct phys_map *map, unsigned index);
 
 /* The RAM or ROM region that holds gpa, or NULL. */

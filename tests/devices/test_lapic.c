@@ -625,3 +625,12 @@ Test(lapic, due_interrupts_survive_writes)
     cr_expect_eq(acknowledge(), 0xec);
     cr_expect_eq(get(CURRENT), 49000);
 }
+
+Test(lapic, counts_messages_of_devices)
+{
+    apic_bus_send_msi(apic_bus, 0xfee00000, 0x41);
+    apic_bus_send_msi(apic_bus, 0xfee00000, 0x41);
+    apic_bus_send_msi(apic_bus, 0x1000, 0x42);
+    cr_expect_eq(apic_bus_msis(apic_bus, 0x41), 2);
+    cr_expect_eq(apic_bus_msis(apic_bus, 0x42), 0, "it is no interrupt's address");
+}

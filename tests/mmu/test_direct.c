@@ -195,6 +195,25 @@ Test(direct, memory_that_is_only_read)
     cr_expect_null(phys_find(phys, BASE));
 }
 
+static unsigned count_regions(const struct phys_region **last)
+{
+    unsigned count = 0;
+    for (const struct phys_region *region; (region = phys_region_at(guest.cpu->phys, count));
+         count++)
+        *last = region;
+    return count;
+}
+
+Test(direct, is_among_the_regions_while_it_is_shown)
+{
+    const struct phys_region *last = NULL;
+    unsigned count = count_regions(&last);
+    cr_expect(last->direct == &ram && last->base == BASE);
+    memory.ops->hide(memory.opaque, &ram);
+    cr_expect_eq(count_regions(&last), count - 1);
+    cr_expect_null(last->direct);
+}
+
 /* The window behind which the SMRAM is: the chipset's memory comes first. */
 Test(direct, windows_come_first)
 {

@@ -13,6 +13,7 @@ struct apic_bus {
         void *opaque;
     } listeners[APIC_BUS_LISTENERS];
     unsigned listener_count;
+    uint64_t msis[256]; /* that have come, by vector */
 };
 
 struct apic_bus *apic_bus_create(void)
@@ -84,7 +85,13 @@ void apic_bus_send_msi(struct apic_bus *bus, uint64_t address, uint32_t data)
         message.destination = APIC_BROADCAST;
     if (message.delivery == APIC_FIXED && address & BIT(3) && message.logical)
         message.delivery = APIC_LOWEST_PRIORITY;
+    bus->msis[message.vector]++;
     apic_bus_send(bus, &message);
+}
+
+uint64_t apic_bus_msis(const struct apic_bus *bus, uint8_t vector)
+{
+    return bus->msis[vector];
 }
 
 void apic_bus_send_all(struct apic_bus *bus, const struct apic_message *message,

@@ -47,6 +47,8 @@ bool apic_bus_listen(struct apic_bus *bus, apic_eoi_fn *fn, void *opaque);
 bool apic_bus_send(struct apic_bus *bus, const struct apic_message *message);
 /* A message-signalled interrupt, as a device writes it (SDM vol. 3, 10.11). */
 void apic_bus_send_msi(struct apic_bus *bus, uint64_t address, uint32_t data);
+/* How many of a vector have come. */
+uint64_t apic_bus_msis(const struct apic_bus *bus, uint8_t vector);
 /* To all local APICs but `except`, which may be NULL. */
 void apic_bus_send_all(struct apic_bus *bus, const struct apic_message *message,
                        const struct lapic *except);
