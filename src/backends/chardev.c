@@ -30,6 +30,12 @@ static void kick(struct chardev *chardev)
 
 /* ---- For devices: bus lock held ---- */
 
+void chardev_share(struct chardev *chardev, const struct chardev_sharer *sharer)
+{
+    chardev->sharer = sharer ? *sharer : (struct chardev_sharer){.opaque = NULL};
+    chardev->switched = chardev->switched && sharer;
+}
+
 void chardev_set_receiver(struct chardev *chardev, const struct chardev_receiver *receiver)
 {
     chardev->receiver = *receiver;
@@ -57,6 +63,14 @@ void chardev_accept_input(struct chardev *chardev)
 
 /* ---- The loop's thread ---- */
 
+static void tell_writable(struct chardev *chardev)
+{
+    if (chardev->receiver.writable)
+        chardev->receiver.writable(chardev->receiver.opaque);
+    if (chardev->sharer.writable)
+        chardev->sharer.writable(chardev->sharer.opaque);
+}
+
 static void set_fds(struct chardev *chardev, int in_fd, int out_fd)
 {
     bus_lock(chardev->bus);
@@ -65,8 +79,8 @@ static void set_fds(struct chardev *chardev, int in_fd, int out_fd)
     bool was_full = !byte_queue_room(&chardev->out);
     if (out_fd < 0)
         byte_queue_drop(&chardev->out, chardev->out.count);
-    if (out_fd < 0 && was_full && chardev->receiver.writable)
-        chardev->receiver.writable(chardev->receiver.opaque);
+    if (out_fd < 0 && was_full)
+        tell_writable(chardev);
     bus_unlock(chardev->bus);
 }
 
@@ -137,8 +151,8 @@ static void flush(struct chardev *chardev)
     bus_lock(chardev->bus);
     bool was_full = !byte_queue_room(&chardev->out);
     byte_queue_drop(&chardev->out, (size_t)written);
-    if (was_full && written && chardev->receiver.writable)
-        chardev->receiver.writable(chardev->receiver.opaque);
+    if (was_full && written)
+        tell_writable(chardev);
     bus_unlock(chardev->bus);
 }
 

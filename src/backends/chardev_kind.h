@@ -41,7 +41,9 @@ struct chardev {
 
     /* stdio */
     bool in_is_terminal;
-    bool escaped; /* the last key was Ctrl-A */
+    bool escaped;                 /* the last key was Ctrl-A */
+    bool switched;                /* keys are the sharer's */
+    struct chardev_sharer sharer; /* without functions: there is none */
 
     /* unix */
     struct listener listener;

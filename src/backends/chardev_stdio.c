@@ -30,13 +30,17 @@ static void stdio_close(struct chardev *chardev)
 
 static void print_help(struct chardev *chardev)
 {
-    static const char help[] = "\r\n"
-                               "Ctrl-A x       end Doppel\r\n"
-                               "Ctrl-A b       send a break to the guest\r\n"
-                               "Ctrl-A Ctrl-A  send Ctrl-A to the guest\r\n"
+    static const char first[] = "\r\n"
+                                "Ctrl-A x       end Doppel\r\n"
+                                "Ctrl-A b       send a break to the guest\r\n";
+    static const char share[] = "Ctrl-A c       switch between the guest and the monitor\r\n";
+    static const char last[] = "Ctrl-A Ctrl-A  send Ctrl-A to the guest\r\n"
                                "Ctrl-A h       show these keys\r\n";
     bus_lock(chardev->bus);
-    chardev_write(chardev, (const uint8_t *)help, sizeof(help) - 1);
+    chardev_write(chardev, (const uint8_t *)first, sizeof(first) - 1);
+    if (chardev->sharer.typed)
+        chardev_write(chardev, (const uint8_t *)share, sizeof(share) - 1);
+    chardev_write(chardev, (const uint8_t *)last, sizeof(last) - 1);
     bus_unlock(chardev->bus);
 }
 
@@ -48,6 +52,25 @@ static void send_break(struct chardev *chardev)
     bus_unlock(chardev->bus);
 }
 
+static void switch_keys(struct chardev *chardev)
+{
+    chardev->switched = !chardev->switched;
+    chardev->sharer.switched(chardev->sharer.opaque, chardev->switched);
+}
+
+/* What follows Ctrl-A, Ctrl-A itself aside. */
+static void execute(struct chardev *chardev, uint8_t key)
+{
+    if (key == 'x' && chardev->quit)
+        chardev->quit(chardev->opaque);
+    else if (key == 'b')
+        send_break(chardev);
+    else if (key == 'c' && chardev->sharer.switched)
+        switch_keys(chardev);
+    else if (key == 'h')
+        print_help(chardev);
+}
+
 static size_t stdio_filter(struct chardev *chardev, uint8_t *bytes, size_t count)
 {
     if (!chardev->in_is_terminal)
@@ -55,21 +78,16 @@ static size_t stdio_filter(struct chardev *chardev, uint8_t *bytes, size_t count
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         uint8_t key = bytes[i];
-        if (!chardev->escaped) {
-            chardev->escaped = key == CTRL_A;
-            if (!chardev->escaped)
-                bytes[kept++] = key;
+        bool escaped = chardev->escaped;
+        chardev->escaped = !escaped && key == CTRL_A;
+        if (chardev->escaped)
             continue;
-        }
-        chardev->escaped = false;
-        if (key == CTRL_A)
+        if (escaped && key != CTRL_A)
+            execute(chardev, key);
+        else if (chardev->switched)
+            chardev->sharer.typed(chardev->sharer.opaque, &key, 1);
+        else
             bytes[kept++] = key;
-        else if (key == 'x' && chardev->quit)
-            chardev->quit(chardev->opaque);
-        else if (key == 'b')
-            send_break(chardev);
-        else if (key == 'h')
-            print_help(chardev);
     }
     return kept;
 }

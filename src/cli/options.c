@@ -137,7 +137,8 @@ const char *options_run_help(void)
            "  --debug-exit        port 0xf4 ends the guest with exit status (value << 1) | 1,\n"
            "                      and the pc-testdev device is there\n"
            "  --qmp TARGET        control by QMP, at unix:PATH, tcp:PORT (of 127.0.0.1) or stdio\n"
-           "  --monitor TARGET    control by a person, at the same kinds of target\n"
+           "  --monitor TARGET    control by a person, at the same kinds of target, or serial:\n"
+           "                      Ctrl-A c at --serial stdio switches there and back\n"
            "  --name TEXT         the guest's name, for QMP\n"
            "  --gdb TARGET        waits for gdb at tcp:PORT (of 127.0.0.1) or unix:PATH\n"
            "  --start-stopped     stops before the first instruction (-S is the same) until gdb,\n"
@@ -468,6 +469,9 @@ bool options_check(const struct run_options *options, struct error *error)
 {
     if (!check_boot(&options->vm, error) || !check_stdio(options, error))
         return false;
+    if (options->control.monitor && !strcmp(options->control.monitor, "serial") &&
+        strcmp(options->vm.serial, "stdio") != 0)
+        return error_set(error, "--monitor serial: needs --serial stdio");
     if (options->window && !options->vm.vga)
         return error_set(error, "--display sdl: there is nothing to show with --vga none");
     if (options->vm.start_stopped && !options->vm.gdb && !options->control.qmp &&

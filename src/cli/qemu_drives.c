@@ -68,7 +68,7 @@ static bool take_kind(struct qemu_params *params, struct qemu_drive *drive, stru
     drive->waits = interface && !strcmp(interface, "none");
     drive->options.kind = cd ? DRIVE_CD : ide ? DRIVE_IDE : DRIVE_VIRTIO;
     if (!drive->waits && !ide && !virtio)
-        return error_set(error, "%s: if=%s is not offered; there are ide, virtio and none",
+        return error_set(error, "%s: if=%s is not offered; there are ide, virtio, pflash and none",
                          params->option, interface);
     if (media && !cd && strcmp(media, "disk") != 0)
         return error_set(error, "%s: media=%s is not offered; there are disk and cdrom",
@@ -134,15 +134,46 @@ static struct qemu_drive *add_drive(struct qemu_parser *parser, const char *opti
     return drive;
 }
 
+/* if=pflash: unit 0 is the firmware, 1 its variables, which alone the guest changes. */
+static bool take_flash(struct qemu_parser *parser, struct qemu_params *params, struct error *error)
+{
+    const char *file = qemu_params_take(params, "file");
+    const char *format = qemu_params_take(params, "format");
+    int unit = parser->flash[0] ? 1 : 0;
+    bool readonly = false;
+    if (!qemu_params_take_switch(params, "readonly", &readonly, error) ||
+        !qemu_params_take_switch(params, "read-only", &readonly, error) ||
+        !take_number(params, "index", &unit, error) || !take_number(params, "unit", &unit, error))
+        return false;
+    if (!file || !*file || (format && strcmp(format, "raw") != 0))
+        return error_set(error, "%s: if=pflash needs file=, of format=raw", params->option);
+    if (unit > 1 || parser->flash[unit])
+        return error_set(error, "%s: if=pflash: there are units 0 and 1, each once",
+                         params->option);
+    if (unit == 1 && readonly)
+        return error_set(error, "%s: if=pflash: readonly=on is not offered for UEFI variables",
+                         params->option);
+    parser->flash[unit] = qemu_keep(parser, file, error);
+    return parser->flash[unit];
+}
+
+static bool take_any(struct qemu_parser *parser, struct qemu_params *params, const char *value,
+                     struct error *error)
+{
+    const char *interface = qemu_params_take(params, "if");
+    if (interface && !strcmp(interface, "pflash"))
+        return take_flash(parser, params, error);
+    struct qemu_drive *drive = add_drive(parser, params->option, value, error);
+    return drive && take_id(parser, params, drive, error) && take_drive(params, drive, error);
+}
+
 bool qemu_drive(struct qemu_parser *parser, const char *option, const char *value,
                 struct error *error)
 {
     struct qemu_params params;
-    struct qemu_drive *drive = add_drive(parser, option, value, error);
-    if (!drive || !qemu_params_parse(&params, option, value, NULL, error))
+    if (!qemu_params_parse(&params, option, value, NULL, error))
         return false;
-    bool ok = take_id(parser, &params, drive, error) && take_drive(&params, drive, error) &&
-              qemu_params_end(&params, error);
+    bool ok = take_any(parser, &params, value, error) && qemu_params_end(&params, error);
     qemu_params_free(&params);
     return ok;
 }
@@ -310,9 +341,17 @@ bool qemu_add_ide_cd(struct qemu_parser *parser, struct qemu_params *params, str
 
 /* --- Putting together. */
 
-void qemu_connect_drives(struct qemu_parser *parser)
+bool qemu_connect_drives(struct qemu_parser *parser, struct error *error)
 {
     struct vm_config *vm = &parser->options->run.vm;
+    if (parser->flash[0] && vm->firmware)
+        return error_set(error, "-bios %s: -drive if=pflash is the firmware; give only one",
+                         vm->firmware);
+    if (parser->flash[1] && !parser->flash[0])
+        return error_set(error, "-drive if=pflash: unit=1 needs a unit=0");
+    if (parser->flash[0])
+        vm->firmware = parser->flash[0];
+    vm->uefi_vars = parser->flash[1];
     for (unsigned i = 0; i < parser->drive_count; i++) {
         struct drive_options *drive = &parser->drives[i].options;
         if (parser->drives[i].waits)
@@ -325,6 +364,7 @@ void qemu_connect_drives(struct qemu_parser *parser)
         vm->drives[vm->drive_count++] = *drive;
         drive->disk.file = NULL;
     }
+    return true;
 }
 
 void qemu_free_drives(struct qemu_parser *parser)

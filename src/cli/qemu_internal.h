@@ -33,9 +33,13 @@ struct qemu_parser {
     bool accelerated, tcg; /* an accelerator was named; this one was */
     bool nographic, nodefaults, snapshot;
     enum qemu_vga vga;
-    bool vga_device; /* -device VGA */
+    bool vga_device;   /* -device VGA */
+    bool shared;       /* a chardev has mux=on */
+    bool with_monitor; /* the serial port is mon:stdio */
+    bool monitored;    /* there is a -monitor */
     struct qemu_drive drives[DRIVES_MAX];
     unsigned drive_count;
+    const char *flash[2]; /* if=pflash: the firmware, and its UEFI variables */
     struct qemu_network networks[NETWORKS_MAX];
     unsigned network_count;
     struct {
@@ -71,8 +75,8 @@ qemu_option_fn qemu_device, qemu_global;
 qemu_option_fn qemu_drive, qemu_hard_disk, qemu_cdrom, qemu_snapshot, qemu_boot;
 
 qemu_device_fn qemu_add_virtio_blk, qemu_add_ide_disk, qemu_add_ide_cd;
-/* After the last option: what has a device goes to the vm's options. */
-void qemu_connect_drives(struct qemu_parser *parser);
+/* After the last option: what has a device, and what is in flash, goes to the vm's options. */
+bool qemu_connect_drives(struct qemu_parser *parser, struct error *error);
 /* The rest. */
 void qemu_free_drives(struct qemu_parser *parser);
 

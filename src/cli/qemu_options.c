@@ -255,6 +255,7 @@ const char *qemu_options_help(void)
            "         [,media=disk|cdrom]    if=none,id=ID with -device virtio-blk-pci, ide-hd or\n"
            "         [,format=raw|qcow2]    ide-cd,drive=ID\n"
            "         [,index=N][,readonly=on][,snapshot=on]\n"
+           "  -drive if=pflash,file=FILE    UEFI firmware, and given again its variables\n"
            "  -hda FILE ... -hdd FILE       IDE disks\n"
            "  -cdrom FILE                   a CD drive at the second IDE channel\n"
            "  -boot [order=]LETTERS         what firmware tries to boot: c is the disk, d the CD\n"
@@ -278,7 +279,9 @@ const char *qemu_options_help(void)
            "tcp::PORT,server=on\n"
            "  -mon chardev=ID,mode=MODE     control: readline (the monitor) or control (QMP)\n"
            "  -display sdl|none             a window (default: none); -vnc none\n"
-           "  -nographic                    the serial port at the terminal\n"
+           "  -nographic                    the serial port at the terminal, as -serial "
+           "mon:stdio;\n"
+           "                                Ctrl-A c switches to the monitor and back\n"
            "  -vga std|none                 the VGA\n"
            "  -nodefaults, -no-user-config  no devices by default but the board's\n"
            "  -no-reboot                    a reset ends the guest\n"
@@ -333,9 +336,10 @@ static bool parse(struct qemu_parser *parser, int argc, char **argv, struct erro
                   (parser->vga == QEMU_VGA_DEFAULT && !parser->nodefaults);
     if (parser->accelerated && !parser->tcg)
         return error_set(error, "-accel: of accelerators there is tcg only; Doppel needs no KVM");
+    if (!qemu_connect_drives(parser, error))
+        return false;
     if (!run->vm.kernel && !run->vm.firmware)
         run->vm.firmware = "bios";
-    qemu_connect_drives(parser);
     qemu_connect_networks(parser);
     return qemu_connect_streams(parser, error) && options_check(run, error);
 }

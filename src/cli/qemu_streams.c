@@ -53,12 +53,14 @@ static bool find_chardev(const struct qemu_parser *parser, const char *option, c
     return error_set(error, "%s chardev:%s: there is no such -chardev", option, id);
 }
 
-static bool parse_target(const struct qemu_parser *parser, const char *option, const char *text,
+static bool parse_target(struct qemu_parser *parser, const char *option, const char *text,
                          struct qemu_target *target, struct error *error)
 {
     *target = (struct qemu_target){text, false};
-    if (!strncmp(text, "mon:", 4))
+    if (!strncmp(text, "mon:", 4)) {
         target->spec = text = text + 4;
+        parser->with_monitor = true;
+    }
     if (!strncmp(text, "chardev:", 8))
         return find_chardev(parser, option, text + 8, target, error);
     if (!strncmp(text, "unix:", 5) || !strncmp(text, "tcp:", 4))
@@ -92,12 +94,14 @@ static bool take_socket(const struct qemu_parser *parser, struct qemu_params *pa
     return keep_target(parser, target, "tcp:", address, waits, error);
 }
 
-static bool take_backend(const struct qemu_parser *parser, struct qemu_params *params,
+static bool take_backend(struct qemu_parser *parser, struct qemu_params *params,
                          struct qemu_target *target, struct error *error)
 {
     const char *backend = qemu_params_take(params, "backend");
+    bool mux = false;
     *target = (struct qemu_target){.waits = false};
-    qemu_params_take(params, "mux");
+    if (!qemu_params_take_switch(params, "mux", &mux, error))
+        return false;
     qemu_params_take(params, "signal");
     if (backend && !strcmp(backend, "socket"))
         return take_socket(parser, params, target, error);
@@ -106,6 +110,7 @@ static bool take_backend(const struct qemu_parser *parser, struct qemu_params *p
         return path ? keep_target(parser, target, "file:", path, false, error)
                     : error_set(error, "%s file: needs path=", params->option);
     }
+    parser->shared |= mux;
     if (backend && !strcmp(backend, "stdio"))
         target->spec = "stdio";
     else if (backend && !strcmp(backend, "null"))
@@ -258,6 +263,16 @@ static bool set_serial(struct run_options *run, unsigned number, const char *opt
            error_set(error, "%s %s: there is one serial port", option, target->spec);
 }
 
+/* The monitor that the serial port has with it, or that uses the same chardev. */
+static void share_terminal(const struct qemu_parser *parser)
+{
+    struct run_options *run = &parser->options->run;
+    const char **monitor = &run->control.monitor;
+    bool same = parser->shared && *monitor && !strcmp(*monitor, "stdio");
+    if (!strcmp(run->vm.serial, "stdio") && (same || (parser->with_monitor && !*monitor)))
+        *monitor = "serial";
+}
+
 bool qemu_connect_streams(struct qemu_parser *parser, struct error *error)
 {
     struct run_options *run = &parser->options->run;
@@ -274,6 +289,7 @@ bool qemu_connect_streams(struct qemu_parser *parser, struct error *error)
             ok = ok && set_device(&run->vm.debugcon, option, &target, error);
             break;
         case QEMU_MONITOR:
+            parser->monitored = true;
             ok = ok && set_control(&run->control.monitor, &run->control.monitor_waits, option,
                                    &target, error);
             break;
@@ -285,7 +301,10 @@ bool qemu_connect_streams(struct qemu_parser *parser, struct error *error)
         if (!ok)
             return false;
     }
-    if (!serials)
+    if (!serials) {
         run->vm.serial = parser->nographic ? "stdio" : "none";
+        parser->with_monitor |= parser->nographic && !parser->monitored;
+    }
+    share_terminal(parser);
     return true;
 }

@@ -1,15 +1,18 @@
 #include "control/control.h"
 
 #include "control/commands.h"
+#include "control/console.h"
 #include "control/monitor.h"
 #include "control/stream.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct control {
     struct vm_observer observer;
     struct commands_context context;
     struct stream *qmp_stream, *monitor_stream; /* or NULL */
+    struct console *console;                    /* likewise */
     struct qmp qmp;
     struct monitor monitor;
 };
@@ -83,17 +86,31 @@ static size_t receive_monitor(void *opaque, const char *bytes, size_t count)
 
 /* --- Life. */
 
+/* Of a person: at a stream of its own, or with the serial port. */
+static bool open_person(struct control *control, const struct control_config *config,
+                        struct loop *loop, struct error *error)
+{
+    const struct stream_user user = {open_monitor, receive_monitor, control};
+    struct vm *vm = control->context.vm;
+    if (!config->monitor)
+        return true;
+    if (!strcmp(config->monitor, "serial")) {
+        control->console = console_create(vm_serial(vm), vm_bus(vm), &control->context);
+        return control->console || error_set(error, "--monitor serial: no memory");
+    }
+    control->monitor_stream =
+        stream_create("--monitor", config->monitor, config->monitor_waits, &user, loop, error);
+    return control->monitor_stream;
+}
+
 static bool open_streams(struct control *control, const struct control_config *config,
                          struct loop *loop, struct error *error)
 {
     const struct stream_user qmp = {open_qmp, receive_qmp, control};
-    const struct stream_user monitor = {open_monitor, receive_monitor, control};
     if (config->qmp && !(control->qmp_stream = stream_create("--qmp", config->qmp,
                                                              config->qmp_waits, &qmp, loop, error)))
         return false;
-    return !config->monitor ||
-           (control->monitor_stream = stream_create("--monitor", config->monitor,
-                                                    config->monitor_waits, &monitor, loop, error));
+    return open_person(control, config, loop, error);
 }
 
 struct control *control_create(const struct control_config *config, struct vm *vm,
@@ -121,6 +138,7 @@ void control_destroy(struct control *control)
 {
     if (!control)
         return;
+    console_destroy(control->console);
     stream_destroy(control->monitor_stream);
     stream_destroy(control->qmp_stream);
     free(control);

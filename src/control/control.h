@@ -11,7 +11,8 @@ struct control;
 
 /* Strings are the caller's and outlive the control. */
 struct control_config {
-    const char *qmp, *monitor;     /* control/stream.h; NULL: none */
+    const char *qmp, *monitor;     /* control/stream.h; NULL: none; monitor also "serial", which
+                                      shares the serial port's terminal (control/console.h) */
     bool qmp_waits, monitor_waits; /* for a client, before the guest starts */
     const char *name;              /* the guest's, or NULL */
 };

@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PROMPT "(qemu) " /* what scripts wait for */
-
 /* arguments are what follows the command, without white space around them. */
 typedef void monitor_fn(struct commands_context *context, const char *arguments, FILE *out);
 
@@ -363,7 +361,8 @@ void monitor_open(struct monitor *monitor)
 {
     monitor->skipping = false;
     monitor->length = 0;
-    say(monitor, "Doppel " DOPPEL_VERSION " monitor - type 'help' for more information\r\n" PROMPT);
+    say(monitor,
+        "Doppel " DOPPEL_VERSION " monitor - type 'help' for more information\r\n" MONITOR_PROMPT);
 }
 
 static void end_line(struct monitor *monitor)
@@ -371,7 +370,7 @@ static void end_line(struct monitor *monitor)
     monitor->line[monitor->length] = '\0';
     char *text = monitor->skipping ? NULL : monitor_execute(monitor->context, monitor->line);
     say(monitor, monitor->skipping ? "the line is too long\r\n" : text ? text : "no memory\r\n");
-    say(monitor, PROMPT);
+    say(monitor, MONITOR_PROMPT);
     free(text);
     monitor->skipping = false;
     monitor->length = 0;

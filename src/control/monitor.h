@@ -5,7 +5,8 @@
 #include "base/types.h"
 
 #define MONITOR_LINE_MAX 4096u
-#define MONITOR_HOLD_MS 100 /* how long a key is down */
+#define MONITOR_PROMPT "(qemu) " /* what scripts wait for */
+#define MONITOR_HOLD_MS 100      /* how long a key is down */
 
 struct commands_context;
 

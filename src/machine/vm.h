@@ -17,6 +17,7 @@ enum vm_engine { VM_INTERP, VM_JIT, VM_COSIM };
 
 struct board;
 struct bus;
+struct chardev;
 struct cpu;
 struct loop;
 struct phys_map;
@@ -148,6 +149,7 @@ struct board *vm_board(struct vm *vm);
 struct bus *vm_bus(struct vm *vm);
 struct phys_map *vm_phys(struct vm *vm);
 struct display *vm_display(struct vm *vm); /* NULL: it has no screen */
+struct chardev *vm_serial(struct vm *vm);  /* what COM1 is connected to */
 
 /* Writes what the guest's screen shows, to path. False with *error set where it has none, or as
  * screenshot_write(). Any thread, without the bus lock, while the vm lives. */

@@ -281,3 +281,8 @@ struct display *vm_display(struct vm *vm)
 {
     return vm->display;
 }
+
+struct chardev *vm_serial(struct vm *vm)
+{
+    return vm->serial;
+}

@@ -74,6 +74,7 @@ def check_command_lines():
         for target in ["", "bogus", "unix:", "tcp:", "tcp:0", "tcp:65536", "tcp:-1", "tcp:8.8.8.8:1", "stdio:"]:
             run_refuses([option, target], option, target)
         refuses([option, "--serial", "stdio"], "run", "--kernel", ELF, option, "stdio")
+    run_refuses(["--monitor", "--serial stdio"], "--monitor", "serial")
     run_refuses(["--monitor", "--qmp", "stdio"], "--monitor", "stdio", "--qmp", "stdio")
     run_refuses(["--start-stopped", "--gdb", "--qmp"], "-S")
     run_refuses(["--net", "hostfwd=tcp::1-2"], "--net", "user,hostfwd=tcp::1-2")
