@@ -1,195 +1,19 @@
-/* A board without a CPU: random accesses to all registers, interrupt lines, acknowledgements and
- * time, in any order. What must hold: nothing crashes or hangs, INTR leads to a vector, and no
- * timer stays due. */
-#include "bus/bus.h"
-#include "bus/clock.h"
-#include "devices/irq/i8259.h"
+/* The real board without a CPU: random accesses to all ports, registers and BARs that the bus
+ * lists, PCI configuration, memory that devices master, interrupt acknowledgements and time, in any
+ * order. What must hold: nothing crashes or hangs, INTR leads to a vector, and no timer stays due.
+ */
+#include "backends/display/display.h"
+#include "device_board.h"
 #include "devices/irq/ioapic.h"
 #include "devices/irq/lapic.h"
-#include "devices/timer/acpi_pm.h"
 #include "devices/timer/hpet.h"
-#include "devices/timer/i8254.h"
-#include "devices/timer/mc146818.h"
 #include "fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-struct board {
-    struct bus *bus;
-    struct clock *clock;
-    struct apic_bus *apic_bus;
-    struct lapic *lapic;
-    struct ioapic *ioapic;
-    struct i8259 *pics;
-    struct i8254 *pit;
-    struct hpet *hpet;
-    struct mc146818 *rtc;
-    struct acpi_pm *pm;
-    bool intr;
-};
-
-static const struct {
-    enum bus_space space;
-    uint64_t base;
-    unsigned size;
-} ranges[] = {
-    {BUS_MMIO, LAPIC_BASE, 0x400},
-    {BUS_MMIO, IOAPIC_BASE, 0x50},
-    {BUS_MMIO, HPET_BASE, 0x180},
-    {BUS_PORT, I8259_FIRST_PORT, 2},
-    {BUS_PORT, I8259_SECOND_PORT, 2},
-    {BUS_PORT, I8259_ELCR_PORT, 2},
-    {BUS_PORT, I8254_PORT, 4},
-    {BUS_PORT, I8254_SPEAKER_PORT, 1},
-    {BUS_PORT, MC146818_PORT, 2},
-    {BUS_PORT, ACPI_PM_PORT, ACPI_PM_PORTS},
-    {BUS_PORT, ACPI_GPE0_PORT, ACPI_GPE0_PORTS},
-    {BUS_PORT, ACPI_SMI_PORT, 2},
-};
-
-static void set_intr(void *opaque, unsigned input, bool level)
-{
-    (void)input;
-    ((struct board *)opaque)->intr = level;
-}
-
-/* An ISA interrupt reaches both kinds of controller. */
-static void set_irq(void *opaque, unsigned irq, bool level)
-{
-    struct board *board = opaque;
-    i8259_set_irq(board->pics, irq, level);
-    ioapic_set_irq(board->ioapic, irq ? irq : 2, level);
-}
-
-static void set_ioapic(void *opaque, unsigned input, bool level)
-{
-    ioapic_set_irq(((struct board *)opaque)->ioapic, input, level);
-}
-
-static void set_replaced(void *opaque, unsigned input, bool level)
-{
-    struct board *board = opaque;
-    if (input)
-        mc146818_set_replaced(board->rtc, 0, level);
-    else
-        i8254_set_replaced(board->pit, 0, level);
-}
-
-static void set_lint0(void *opaque, unsigned input, bool level)
-{
-    struct board *board = opaque;
-    lapic_set_lint(board->lapic, input, level);
-    ioapic_set_irq(board->ioapic, 0, level);
-}
-
-static uint64_t read_tsc(void *opaque)
-{
-    return clock_now(((struct board *)opaque)->clock);
-}
-
-static int extint(void *opaque)
-{
-    return i8259_acknowledge(((struct board *)opaque)->pics);
-}
-
-static void move_lapic(void *opaque, uint64_t base, bool visible)
-{
-    (void)base;
-    (void)visible;
-    (void)opaque;
-}
-
-static struct irq_line line(struct board *board, irq_set_fn *set, unsigned input)
-{
-    return (struct irq_line){set, board, input};
-}
-
-static void map(struct board *board, unsigned range, const struct bus_ops *ops, void *device)
-{
-    unsigned size = ranges[range].space == BUS_MMIO ? PAGE_SIZE : ranges[range].size;
-    if (!bus_map(board->bus, ranges[range].space, ranges[range].base, size, ops, device, NULL))
-        abort();
-}
-
-static void board_create(struct board *board)
-{
-    *board = (struct board){.bus = bus_create(), .clock = clock_create_manual()};
-    board->apic_bus = apic_bus_create();
-    board->lapic = lapic_create(&(struct lapic_config){
-        .bootstrap = true,
-        .physical_bits = 40,
-        .bus = board->bus,
-        .clock = board->clock,
-        .apic_bus = board->apic_bus,
-        .intr = line(board, set_intr, 0),
-        .tsc = read_tsc,
-        .cpu = board,
-        .extint = extint,
-        .pic = board,
-        .move = move_lapic,
-        .board = board,
-    });
-    board->ioapic = ioapic_create(&(struct ioapic_config){.apic_bus = board->apic_bus});
-    board->pics = i8259_create(&(struct i8259_config){.intr = line(board, set_lint0, 0)});
-    board->pit =
-        i8254_create(&(struct i8254_config){.clock = board->clock, .irq = line(board, set_irq, 0)});
-    board->rtc = mc146818_create(&(struct mc146818_config){
-        .clock = board->clock,
-        .irq = line(board, set_irq, 8),
-        .epoch = 1772323190 * (int64_t)NS_PER_SECOND,
-    });
-    board->hpet = hpet_create(&(struct hpet_config){
-        .clock = board->clock,
-        .ioapic = line(board, set_ioapic, 0),
-        .routes = 0xf00000,
-        .irq0 = line(board, set_irq, 0),
-        .irq8 = line(board, set_irq, 8),
-        .replaces = {line(board, set_replaced, 0), line(board, set_replaced, 1)},
-    });
-    board->pm = acpi_pm_create(&(struct acpi_pm_config){
-        .bus = board->bus,
-        .clock = board->clock,
-        .sci = line(board, set_irq, 9),
-    });
-    map(board, 0, &lapic_ops, board->lapic);
-    map(board, 1, &ioapic_ops, board->ioapic);
-    map(board, 2, &hpet_ops, board->hpet);
-    map(board, 3, &i8259_first_ops, board->pics);
-    map(board, 4, &i8259_second_ops, board->pics);
-    map(board, 5, &i8259_elcr_ops, board->pics);
-    map(board, 6, &i8254_ops, board->pit);
-    map(board, 7, &i8254_speaker_ops, board->pit);
-    map(board, 8, &mc146818_ops, board->rtc);
-    map(board, 9, &acpi_pm_ops, board->pm);
-    map(board, 10, &acpi_gpe_ops, board->pm);
-    map(board, 11, &acpi_smi_ops, board->pm);
-}
-
-static void board_destroy(struct board *board)
-{
-    acpi_pm_destroy(board->pm);
-    hpet_destroy(board->hpet);
-    mc146818_destroy(board->rtc);
-    i8254_destroy(board->pit);
-    i8259_destroy(board->pics);
-    ioapic_destroy(board->ioapic);
-    lapic_destroy(board->lapic);
-    apic_bus_destroy(board->apic_bus);
-    clock_destroy(board->clock);
-    bus_destroy(board->bus);
-}
-
-static void board_reset(struct board *board)
-{
-    acpi_pm_reset(board->pm);
-    hpet_reset(board->hpet);
-    mc146818_reset(board->rtc);
-    i8254_reset(board->pit);
-    i8259_reset(board->pics);
-    ioapic_reset(board->ioapic);
-    lapic_reset(board->lapic);
-}
+/* Where the memory lies that devices are pointed to. */
+enum { RINGS = 0x10000, RINGS_APART = 0x1000, DESCRIPTOR = 16 };
+enum { VENDOR_VIRTIO = 0x1af4, CLASS_IDE = 0x0101 };
 
 /* The input, byte by byte; zeros after its end. */
 struct input {
@@ -208,118 +32,165 @@ static uint64_t take(struct input *input, unsigned bytes)
     return value;
 }
 
-/* Values that mean something are more often small, or single bits. */
+static uint64_t take_address(struct input *input)
+{
+    uint8_t kind = (uint8_t)take(input, 1);
+    if (kind < 0x80)
+        return RINGS + (uint64_t)(kind & 15) * RINGS_APART;
+    if (kind < 0xf0)
+        return RINGS + take(input, 2);
+    return kind < 0xf8 ? DEVICE_RAM - (uint64_t)(kind & 7) : take(input, 8);
+}
+
+/* Values that mean something are more often small, single bits, or point to memory. */
 static uint64_t take_value(struct input *input)
 {
     uint8_t kind = (uint8_t)take(input, 1);
-    switch (kind & 3) {
-    case 0:
-        return kind >> 2;
-    case 1:
-        return 1ull << (kind >> 2);
+    switch (kind & 7) {
+    case 0 ... 1:
+        return kind >> 3;
     case 2:
+        return 1ull << (kind >> 3);
+    case 3:
+        return 1ull << (kind >> 3) << 32;
+    case 4 ... 5:
+        return take_address(input);
+    case 6:
         return take(input, 4);
     default:
         return take(input, 8);
     }
 }
 
-static void access_register(struct board *board, struct input *input, bool write)
+/* A range that the bus has now. */
+static bool choose_range(struct device_board *board, struct input *input, enum bus_space space,
+                         struct bus_range *range)
 {
-    static const uint8_t sizes[] = {1, 2, 4, 4, 4, 8, 3, 4};
-    unsigned range = (unsigned)take(input, 1) % ARRAY_SIZE(ranges);
-    uint64_t offset = take(input, 2) % ranges[range].size;
-    unsigned size = sizes[take(input, 1) % ARRAY_SIZE(sizes)];
-
-    if (ranges[range].space == BUS_MMIO && size >= 4)
-        offset &= range == 0 ? ~15ull : ~7ull;
-    if (write)
-        bus_write(board->bus, ranges[range].space, ranges[range].base + offset, take_value(input),
-                  size);
-    else
-        bus_read(board->bus, ranges[range].space, ranges[range].base + offset, size);
+    unsigned count = 0, chosen = (unsigned)take(input, 1);
+    bus_lock(board->bus);
+    while (bus_range_at(board->bus, space, count, range))
+        count++;
+    bool there = count && bus_range_at(board->bus, space, chosen % count, range);
+    bus_unlock(board->bus);
+    return there;
 }
 
-static void acknowledge(struct board *board)
+static void access_register(struct device_board *board, struct input *input, bool write)
+{
+    static const uint8_t sizes[] = {1, 1, 2, 2, 4, 4, 8, 3};
+    uint8_t kind = (uint8_t)take(input, 1);
+    enum bus_space space = kind & 0x80 ? BUS_MMIO : BUS_PORT;
+    unsigned size = sizes[kind & 7];
+    struct bus_range range;
+    if (!choose_range(board, input, space, &range))
+        return;
+    uint64_t offset = take(input, kind & 0x40 ? 1 : 3) % range.size;
+    if (kind & 0x20)
+        offset &= ~15ull;
+    else if (kind & 0x10)
+        offset &= ~(uint64_t)(size - 1);
+    if (write)
+        bus_write(board->bus, space, range.base + offset, take_value(input), size);
+    else
+        bus_read(board->bus, space, range.base + offset, size);
+}
+
+static void access_configuration(struct device_board *board, struct input *input)
+{
+    uint8_t kind = (uint8_t)take(input, 1), offset = (uint8_t)take(input, 1);
+    const struct device_function *function = &board->functions[kind % board->function_count];
+    if (kind < 0xc0)
+        device_board_config_write(board, function->devfn, offset, (uint32_t)take_value(input),
+                                  kind & 0x40 ? 1 : 4);
+    else
+        device_board_config_read(board, function->devfn, offset);
+}
+
+/* A table of what most devices have: address, size, flags and a successor; or headers of requests.
+ */
+static void fill_memory(struct device_board *board, struct input *input)
+{
+    uint64_t at = take_address(input);
+    unsigned kind = (unsigned)take(input, 1), count = kind % 16;
+    for (unsigned i = 0; i < count; i++, at += DESCRIPTOR) {
+        uint64_t entry[2] = {kind & 0x80 ? take_address(input) : take(input, 1) & 15,
+                             take(input, 2)};
+        entry[1] |= take(input, 1) << 32 | take(input, 1) << 48;
+        phys_write(board->phys, at, entry, sizeof(entry));
+    }
+}
+
+static void acknowledge(struct device_board *board)
 {
     bool intr = board->intr;
-    int vector = lapic_intc_ops.acknowledge(board->lapic);
+    int vector = board->intc.ops->acknowledge(board->intc.opaque);
     if (vector > 255 || vector < -1 || (intr && vector < 0))
         fuzz_fail("INTR was %d, the vector is %d", intr, vector);
 }
 
-static void access_msr(struct board *board, struct input *input)
+static void write_msr(struct device_board *board, uint32_t msr, uint64_t value)
+{
+    board->intc.ops->write_msr(board->intc.opaque, msr, value);
+}
+
+static void access_msr(struct device_board *board, struct input *input)
 {
     static const uint32_t others[] = {0x1b, 0x6e0};
     uint8_t index = (uint8_t)take(input, 1);
     uint32_t msr = index < 128 ? 0x800u + index % 0x40 : others[index % ARRAY_SIZE(others)];
     uint64_t value = take_value(input);
-
-    lapic_intc_ops.write_msr(board->lapic, msr, value);
-    lapic_intc_ops.read_msr(board->lapic, msr, &value);
+    write_msr(board, msr, value);
+    board->intc.ops->read_msr(board->intc.opaque, msr, &value);
 }
 
-static void step(struct board *board, struct input *input)
+static void step(struct device_board *board, struct input *input)
 {
     uint8_t kind = (uint8_t)take(input, 1);
     /* Up to 33 ms, as every interrupt counts; now and then a day where the clock is idle. */
     uint64_t ns = (1ull << kind % 25) + kind;
+    bus_lock(board->bus);
     if (kind == 255 && clock_next_deadline(board->clock) == CLOCK_NEVER)
         ns = 86400 * NS_PER_SECOND;
-    clock_step(board->clock, ns);
+    bus_unlock(board->bus);
+    device_board_step(board, ns);
+    bus_lock(board->bus);
     if (clock_next_deadline(board->clock) <= clock_now(board->clock))
         fuzz_fail("a timer stays due");
+    bus_unlock(board->bus);
 }
 
-static void signal_line(struct board *board, struct input *input)
+/* --- What systems do in several steps, which random accesses rarely get right */
+
+static void port(struct device_board *board, uint64_t at, uint64_t value)
 {
-    uint8_t which = (uint8_t)take(input, 1);
-    bool level = which >> 7;
-    switch (which >> 5 & 3) {
-    case 0:
-        set_irq(board, which & 15, level);
-        break;
-    case 1:
-        set_ioapic(board, which & 31, level);
-        break;
-    case 2:
-        lapic_set_lint(board->lapic, 1, level);
-        break;
-    case 3:
-        acpi_pm_set_gpe(board->pm, which & 15, level);
-        break;
-    }
+    bus_write(board->bus, BUS_PORT, at, value, 1);
 }
 
-static void lapic_write(struct board *board, uint32_t reg, uint32_t value)
+static void lapic_write(struct device_board *board, uint32_t reg, uint32_t value)
 {
     bus_write(board->bus, BUS_MMIO, LAPIC_BASE + reg, value, 4);
-    lapic_intc_ops.write_msr(board->lapic, 0x800 + reg / 16, value);
+    write_msr(board, 0x800 + reg / 16, value);
 }
 
-/* What systems do in several steps, which random accesses rarely get right. */
-static void program(struct board *board, struct input *input)
+static void program_interrupts(struct device_board *board, struct input *input)
 {
     static const uint32_t bases[] = {0x900, 0xd00, 0x100, 0x900};
     uint8_t kind = (uint8_t)take(input, 1);
-
     switch (kind & 7) {
-    case 0:
-    case 1: /* an I/O APIC entry, any vector and mode, unmasked */
+    case 0 ... 1: /* an I/O APIC entry, any vector and mode, unmasked */
         bus_write(board->bus, BUS_MMIO, IOAPIC_BASE, 0x10 + 2 * (kind >> 3) % 48, 4);
         bus_write(board->bus, BUS_MMIO, IOAPIC_BASE + 0x10, take(input, 2), 4);
         break;
     case 2: /* the local APIC's timer, any mode */
         lapic_write(board, 0x320, (uint32_t)(kind >> 3 & 3) << 17 | (uint8_t)take(input, 1));
         lapic_write(board, 0x380, (uint32_t)take(input, 3));
-        lapic_intc_ops.write_msr(board->lapic, 0x6e0, clock_now(board->clock) + take(input, 3));
+        write_msr(board, 0x6e0, clock_now(board->clock) + take(input, 3));
         break;
     case 3:
-        if (!lapic_intc_ops.write_msr(board->lapic, 0x1b, LAPIC_BASE | bases[kind >> 3 & 3]))
-            lapic_intc_ops.write_msr(board->lapic, 0x1b, LAPIC_BASE | 0x100);
+        write_msr(board, 0x1b, LAPIC_BASE | bases[kind >> 3 & 3]);
         break;
     case 4:
-        lapic_intc_ops.tsc_moved(board->lapic);
+        board->intc.ops->tsc_moved(board->intc.opaque);
         break;
     case 5: /* an HPET timer, periodic or not, and its comparator soon */
         bus_write(board->bus, BUS_MMIO, HPET_BASE + 0x10, 1 | (kind >> 6 & 2), 4);
@@ -329,66 +200,193 @@ static void program(struct board *board, struct input *input)
                   bus_read(board->bus, BUS_MMIO, HPET_BASE + 0xf0, 8) + take(input, 2), 8);
         break;
     default: /* enabled, without which few inputs get far */
-        lapic_intc_ops.write_msr(board->lapic, 0x1b, LAPIC_BASE | 0x900);
+        write_msr(board, 0x1b, LAPIC_BASE | 0x900);
         lapic_write(board, 0xf0, 0x1ff);
-        lapic_intc_ops.write_cr8(board->lapic, 0);
+        board->intc.ops->write_cr8(board->intc.opaque, 0);
         break;
     }
 }
 
-static void signal_machine(struct board *board, uint8_t kind)
+/* Negotiates and gives a virtio device a queue of up to 256 entries. */
+static void start_virtio(struct device_board *board, uint64_t base, unsigned queue, uint64_t rings,
+                         struct input *input)
 {
-    if (kind > 250)
-        board_reset(board);
-    else if (kind > 240)
-        lapic_intc_ops.reset(board->lapic);
-    else if (kind > 200)
-        acpi_pm_press_power_button(board->pm);
-    else
-        lapic_enter_virtual_wire(board->lapic);
+    enum { STATUS = 0x14, SELECT = 0x16, SIZE = 0x18, ENABLE = 0x1c, RING = 0x20 };
+    const uint8_t kind = (uint8_t)take(input, 1);
+    const uint64_t refused = take(input, 4) & (kind & 0x80 ? 0 : UINT32_MAX);
+    bus_write(board->bus, BUS_MMIO, base + STATUS, kind & 0x40 ? 0 : 3, 1);
+    bus_write(board->bus, BUS_MMIO, base + STATUS, 3, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        bus_write(board->bus, BUS_MMIO, base, i, 4);
+        uint64_t offered = bus_read(board->bus, BUS_MMIO, base + 4, 4);
+        bus_write(board->bus, BUS_MMIO, base + 8, i, 4);
+        bus_write(board->bus, BUS_MMIO, base + 12, i ? offered : offered & ~refused, 4);
+    }
+    bus_write(board->bus, BUS_MMIO, base + STATUS, 0xb, 1);
+    bus_write(board->bus, BUS_MMIO, base + SELECT, queue, 2);
+    bus_write(board->bus, BUS_MMIO, base + SIZE, 1u << kind % 9, 2);
+    for (unsigned i = 0; i < 3; i++)
+        bus_write(board->bus, BUS_MMIO, base + RING + 8 * i, rings + i * RINGS_APART, 8);
+    bus_write(board->bus, BUS_MMIO, base + ENABLE, 1, 2);
+    bus_write(board->bus, BUS_MMIO, base + STATUS, 0xf, 1);
 }
 
-static void operate(struct board *board, struct input *input)
+/* Descriptors in a queue's table, and what makes a chain of them available. */
+static void offer_chain(struct device_board *board, uint64_t rings, struct input *input)
+{
+    enum { NEXT = 1, WRITE = 2, INDIRECT = 4 };
+    const uint8_t kind = (uint8_t)take(input, 1);
+    const unsigned first = kind & 3, count = 1u + (kind >> 2 & 3);
+    uint8_t index[2];
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t entry[DESCRIPTOR], flags = (uint8_t)take(input, 1);
+        store_le(entry, take_address(input), 8);
+        store_le(entry + 8, flags & 0x80 ? DESCRIPTOR * (flags & 15u) : take(input, 2), 4);
+        store_le(entry + 12,
+                 (i + 1 < count ? NEXT : 0) | (i >= (kind >> 4 & 3) ? WRITE : 0) |
+                     (flags > 0xe0 ? INDIRECT : 0),
+                 2);
+        store_le(entry + 14, flags > 0x10 ? first + i + 1 : flags, 2);
+        phys_write(board->phys, rings + DESCRIPTOR * (first + i), entry, sizeof(entry));
+    }
+    rings += RINGS_APART;
+    phys_read(board->phys, rings + 2, index, 2);
+    uint16_t at = (uint16_t)load_le(index, 2);
+    for (unsigned size = 1; size <= 256; size *= 2) /* whatever the queue's size is */
+        phys_write(board->phys, rings + 4 + 2 * (at & (size - 1)), &(uint8_t[2]){first}, 2);
+    store_le(index, at + 1u + (kind > 0xf0 ? kind & 15u : 0), 2);
+    phys_write(board->phys, rings + 2, index, 2);
+}
+
+static void program_virtio(struct device_board *board, const struct device_function *function,
+                           struct input *input)
+{
+    enum { NOTIFY = 0x3000 };
+    const uint64_t base = function->bar[4];
+    const uint8_t kind = (uint8_t)take(input, 1);
+    const unsigned queue = kind & 1;
+    const uint64_t rings = RINGS + 4ull * queue * RINGS_APART;
+    if (kind < 0x60)
+        start_virtio(board, base, queue, rings, input);
+    for (unsigned i = 0; i < (kind >> 1 & 3); i++)
+        offer_chain(board, rings, input);
+    bus_write(board->bus, BUS_MMIO, base + NOTIFY + 4ull * queue, queue, 2);
+}
+
+/* A command of a disk or CD drive, by DMA or not. */
+static void program_ide(struct device_board *board, const struct device_function *function,
+                        struct input *input)
+{
+    static const uint8_t commands[] = {0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x90, 0xa0,
+                                       0xa0, 0xa0, 0xa1, 0xc4, 0xc5, 0xc8, 0xca, 0xe7, 0xec, 0xef};
+    uint8_t kind = (uint8_t)take(input, 1);
+    const uint64_t channel = kind & 1, base = channel ? 0x170 : 0x1f0;
+    const uint64_t master = function->bar[4] + 8 * channel;
+    const uint8_t command = commands[take(input, 1) % ARRAY_SIZE(commands)];
+    port(board, base + 6, kind & 0xf0);
+    for (unsigned i = 1; i < 6; i++)
+        port(board, base + i, take(input, 1) & (i < 4 ? 0xff : kind & 2 ? 0 : 0x0f));
+    port(board, base + 7, command);
+    if (command == 0xa0) {
+        uint8_t first = (uint8_t)take(input, 1);
+        bus_write(board->bus, BUS_PORT, base, kind & 4 ? 0x28 : first, 2);
+        for (unsigned i = 0; i < 5; i++)
+            bus_write(board->bus, BUS_PORT, base, kind & 8 ? i == 3 : take(input, 2), 2);
+    }
+    bus_write(board->bus, BUS_PORT, master + 4, take_address(input), 4);
+    port(board, master, kind & 8 ? 9 : 1);
+}
+
+static void program_fw_cfg(struct device_board *board, struct input *input)
+{
+    const uint64_t at = RINGS + (take(input, 2) & 0xfff0);
+    uint32_t command[4] = {(uint32_t)take(input, 1) << 24 | (uint32_t)take(input, 1) << 8,
+                           __builtin_bswap32((uint32_t)take_value(input)), 0,
+                           __builtin_bswap32((uint32_t)take_address(input))};
+    phys_write(board->phys, at, command, sizeof(command));
+    bus_write(board->bus, BUS_PORT, 0x518, __builtin_bswap32((uint32_t)at), 4);
+}
+
+static void program_function(struct device_board *board, struct input *input)
+{
+    const struct device_function *function =
+        &board->functions[take(input, 1) % board->function_count];
+    device_board_config_write(board, function->devfn, 4, 7, 2);
+    if (function->vendor == VENDOR_VIRTIO)
+        program_virtio(board, function, input);
+    else if (function->class == CLASS_IDE)
+        program_ide(board, function, input);
+    else
+        program_fw_cfg(board, input);
+}
+
+static void signal_machine(struct device_board *board, uint8_t kind)
+{
+    bus_lock(board->bus);
+    if (kind < 128)
+        board_press_key(board->board, kind >> 1, kind & 1);
+    else if (kind < 200)
+        board_move_mouse(board->board, kind - 160, 160 - kind, kind & 1, kind & 7);
+    bus_unlock(board->bus);
+    if (kind > 250)
+        device_board_reset(board);
+    else if (kind > 240)
+        board->intc.ops->reset(board->intc.opaque);
+    else if (kind > 230)
+        board_press_power_button(board->board);
+    else if (kind >= 200) {
+        display_look(board->display, NULL);
+        display_unlock(board->display);
+    }
+}
+
+static void operate(struct device_board *board, struct input *input)
 {
     uint8_t operation = (uint8_t)take(input, 1);
-    switch (operation % 13) {
-    case 0 ... 2:
+    switch (operation % 24) {
+    case 0 ... 4:
         access_register(board, input, true);
         break;
-    case 3:
+    case 5 ... 6:
         access_register(board, input, false);
         break;
-    case 4 ... 5:
-        step(board, input);
-        break;
-    case 6:
-        access_msr(board, input);
-        break;
     case 7:
-        signal_line(board, input);
+        access_configuration(board, input);
         break;
     case 8 ... 9:
+        fill_memory(board, input);
+        break;
+    case 10 ... 11:
+        step(board, input);
+        break;
+    case 12:
+        access_msr(board, input);
+        break;
+    case 13:
         acknowledge(board);
         if (operation & 0x80)
             lapic_write(board, 0xb0, 0);
         break;
-    case 10 ... 11:
-        program(board, input);
+    case 14 ... 15:
+        program_interrupts(board, input);
         break;
-    case 12:
+    case 16 ... 22:
+        program_function(board, input);
+        break;
+    case 23:
         signal_machine(board, (uint8_t)take(input, 1));
         break;
     }
+    if (board->reset)
+        device_board_reset(board);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input input = {data, size};
-    struct board board;
-
-    board_create(&board);
+    struct device_board *board = device_board_create();
     while (input.size)
-        operate(&board, &input);
-    board_destroy(&board);
+        operate(board, &input);
+    device_board_destroy(board);
     return 0;
 }
