@@ -171,7 +171,9 @@ static bool create_storage(struct board *board, struct error *error)
             .pci = chipset_pci_bus(board->chipset),
         },
         error);
-    return board->storage;
+    return board->storage &&
+           (storage_describe_boot(board->storage, board_boot_order(board), board->fw_cfg) ||
+            error_set(error, "no memory for the order in which disks boot"));
 }
 
 static bool create_uefi_flash(struct board *board, struct error *error)

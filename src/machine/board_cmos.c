@@ -24,7 +24,7 @@ void board_set_cmos(struct board *board)
     set_cmos(board, 0x17, extended, 2);
     set_cmos(board, 0x30, extended, 2);
     set_cmos(board, 0x34, low > 16 * MIB ? (low - 16 * MIB) / (64 * KIB) : 0, 2);
-    unsigned order = board->config.boot_order ? board->config.boot_order : BOARD_BOOT_DEFAULT;
+    unsigned order = board_boot_order(board);
     set_cmos(board, 0x38, order >> 4 & 0xf0, 1); /* the third try, and the first two */
     set_cmos(board, 0x3d, order & 0xff, 1);
     set_cmos(board, 0x5b, (board->config.memory - low) / (64 * KIB), 3);

@@ -72,4 +72,9 @@ bool board_map_devices(struct board *board, struct error *error);
 
 void board_set_cmos(struct board *board);
 
+static inline unsigned board_boot_order(const struct board *board)
+{
+    return board->config.boot_order ? board->config.boot_order : BOARD_BOOT_DEFAULT;
+}
+
 #endif

@@ -1,9 +1,11 @@
 #include "machine/storage.h"
 
 #include "bus/bus.h"
+#include "devices/misc/fw_cfg.h"
 #include "devices/pci/piix3.h"
 #include "devices/storage/ide.h"
 #include "devices/storage/virtio_blk.h"
+#include "machine/board.h"
 #include "machine/drives.h"
 
 #include <stdio.h>
@@ -101,6 +103,35 @@ bool storage_is_tray_open(const struct storage *storage, unsigned drive)
 {
     unsigned unit = storage->config.drives->drive[drive].unit;
     return ide_is_tray_open(storage->ide, unit / 2, unit % 2);
+}
+
+/* As QEMU names them to firmware. Returns the length, for snprintf(). */
+static int print_path(const struct storage *storage, unsigned number, char *text, size_t size)
+{
+    const struct drive *drive = &storage->config.drives->drive[number];
+    if (drive->kind == DRIVE_VIRTIO)
+        return snprintf(text, size, "/pci@i0cf8/scsi@%x/disk@0,0\n",
+                        virtio_blk_function(storage->virtio[number])->devfn >> 3);
+    return snprintf(text, size, "/pci@i0cf8/ide@%x,%x/drive@%x/disk@%x\n", PIIX3_SLOT, IDE_FUNCTION,
+                    drive->unit / IDE_DEVICES, drive->unit % IDE_DEVICES);
+}
+
+bool storage_describe_boot(const struct storage *storage, unsigned order, struct fw_cfg *fw_cfg)
+{
+    const struct drives *drives = storage->config.drives;
+    char paths[BOARD_BOOT_TRIES * DRIVES_MAX * 48];
+    size_t size = 0;
+    for (; drives && order; order >>= 4) {
+        for (unsigned i = 0; i < drives->count; i++) {
+            bool cd = drives->drive[i].kind == DRIVE_CD;
+            if ((order & 15) == (cd ? BOARD_BOOT_CD : BOARD_BOOT_DISK))
+                size += (size_t)print_path(storage, i, paths + size, sizeof(paths) - size);
+        }
+    }
+    if (!size)
+        return true;
+    paths[size - 1] = '\0'; /* for the last newline */
+    return fw_cfg_add_file(fw_cfg, "bootorder", paths, size);
 }
 
 void storage_destroy(struct storage *storage)

@@ -9,6 +9,7 @@
 struct block_image;
 struct bus;
 struct drives;
+struct fw_cfg;
 struct pci_bus;
 struct storage;
 
@@ -28,5 +29,10 @@ void storage_destroy(struct storage *storage);
 void storage_change_medium(struct storage *storage, unsigned drive, struct block_image *image);
 bool storage_is_locked(const struct storage *storage, unsigned drive);
 bool storage_is_tray_open(const struct storage *storage, unsigned drive);
+
+/* Tells firmware which drives to boot from, one after the other, by fw_cfg's file "bootorder" of
+ * Open Firmware paths. order is as in board.h; drives of the same sort come as they are in drives.
+ * False: no memory, or no room for the file. */
+bool storage_describe_boot(const struct storage *storage, unsigned order, struct fw_cfg *fw_cfg);
 
 #endif
