@@ -13,7 +13,7 @@
 
 /* Where the memory lies that devices are pointed to. */
 enum { RINGS = 0x10000, RINGS_APART = 0x1000, DESCRIPTOR = 16 };
-enum { VENDOR_VIRTIO = 0x1af4, CLASS_IDE = 0x0101 };
+enum { VENDOR_VIRTIO = 0x1af4, CLASS_IDE = 0x0101, CLASS_NIC = 0x0200 };
 
 /* The input, byte by byte; zeros after its end. */
 struct input {
@@ -297,6 +297,22 @@ static void program_ide(struct device_board *board, const struct device_function
     port(board, master, kind & 8 ? 9 : 1);
 }
 
+/* Both rings of the e1000, and the registers that set it going. */
+static void program_nic(struct device_board *board, const struct device_function *function,
+                        struct input *input)
+{
+    enum { RCTL = 0x100, TCTL = 0x400, RX = 0x2800, TX = 0x3800, LENGTH = 8, HEAD = 16, TAIL = 24 };
+    const uint8_t kind = (uint8_t)take(input, 1);
+    const uint64_t base = function->bar[0], ring = base + (kind & 1 ? TX : RX);
+    if (kind & 0x80) {
+        bus_write(board->bus, BUS_MMIO, ring, take_address(input), 4);
+        bus_write(board->bus, BUS_MMIO, ring + LENGTH, 128u << (kind >> 1 & 3), 4);
+        bus_write(board->bus, BUS_MMIO, ring + HEAD, 0, 4);
+    }
+    bus_write(board->bus, BUS_MMIO, base + (kind & 1 ? TCTL : RCTL), take(input, 4) | 2, 4);
+    bus_write(board->bus, BUS_MMIO, ring + TAIL, take(input, 1) & (kind & 8 ? 7 : 63), 4);
+}
+
 static void program_fw_cfg(struct device_board *board, struct input *input)
 {
     const uint64_t at = RINGS + (take(input, 2) & 0xfff0);
@@ -316,6 +332,8 @@ static void program_function(struct device_board *board, struct input *input)
         program_virtio(board, function, input);
     else if (function->class == CLASS_IDE)
         program_ide(board, function, input);
+    else if (function->class == CLASS_NIC)
+        program_nic(board, function, input);
     else
         program_fw_cfg(board, input);
 }
