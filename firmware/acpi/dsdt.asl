@@ -4,13 +4,17 @@ DefinitionBlock ("", "DSDT", 2, "DOPPEL", "DOPPELPC", 1)
     /* SLP_TYPa of S5, as the power management registers decode it. */
     Name (\_S5, Package () { 0, 0, 0, 0 })
 
+    // Where PCI's memory begins, below 4 GiB and above all RAM; set when the tables are made.
+    Name (PCIL, 0x80000000)
+    Name (PCIH, 0x0000000800000000)
+
     Scope (\_SB)
     {
         Device (PCI0)
         {
             Name (_HID, EisaId ("PNP0A03"))
             Name (_UID, 0)
-            Name (_CRS, ResourceTemplate ()
+            Name (WIND, ResourceTemplate ()
             {
                 WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
                     0, 0x00, 0xff, 0, 0x100)
@@ -22,8 +26,22 @@ DefinitionBlock ("", "DSDT", 2, "DOPPEL", "DOPPELPC", 1)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable, ReadWrite,
                     0, 0x000a0000, 0x000bffff, 0, 0x00020000)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
-                    0, 0xc0000000, 0xfebfffff, 0, 0x3ec00000)
+                    0, 0x80000000, 0xfebfffff, 0, 0x7ec00000, , , LOW)
+                QWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, Cacheable, ReadWrite,
+                    0, 0x0000000800000000, 0x0000000fffffffff, 0, 0x0000000800000000, , , HIGH)
             })
+            Method (_CRS, 0, Serialized)
+            {
+                CreateDWordField (WIND, ^LOW._MIN, LMIN)
+                CreateDWordField (WIND, ^LOW._LEN, LLEN)
+                CreateQWordField (WIND, ^HIGH._MIN, HMIN)
+                CreateQWordField (WIND, ^HIGH._MAX, HMAX)
+                LMIN = PCIL
+                LLEN = 0xfec00000 - PCIL
+                HMIN = PCIH
+                HMAX = PCIH + 0x00000007ffffffff
+                Return (WIND)
+            }
 
             // Pin p of slot s is line (p + s - 1) mod 4.
             Method (_PRT, 0, Serialized)

@@ -6,6 +6,9 @@
 #include "devices/irq/ioapic.h"
 #include "devices/irq/lapic.h"
 #include "devices/misc/reset_control.h"
+#include "devices/pci/pci_bus.h"
+#include "devices/pci/piix3.h"
+#include "devices/pci/piix4_pm.h"
 #include "devices/timer/acpi_pm.h"
 #include "devices/timer/hpet.h"
 #include "devices/timer/mc146818.h"
@@ -180,12 +183,51 @@ static void list(struct builder *builder, uint32_t table)
     builder->listed[builder->count++] = table;
 }
 
-static void put_fadt(struct builder *builder)
+/* Power management's ports, as firmware has put them. */
+static uint16_t pm_port(const struct acpi_config *config)
 {
+    uint32_t base = config->pci
+                        ? pci_bus_read(config->pci, pci_devfn(PIIX3_SLOT, 3), PIIX4_PMBASE, 4)
+                        : ACPI_PM_PORT;
+    base &= 0xffc0;
+    return base ? (uint16_t)base : ACPI_PM_PORT;
+}
+
+/* Sets the integer that the DSDT, at dsdt, declares as name with a value of `size` bytes. */
+static void set_integer(struct builder *builder, uint32_t dsdt, const char *name, uint64_t value,
+                        unsigned size)
+{
+    enum { NAME_OP = 0x08, DWORD_PREFIX = 0x0c, QWORD_PREFIX = 0x0e };
+    struct acpi_tables *tables = builder->tables;
+    uint8_t declaration[6] = {NAME_OP};
+    memcpy(declaration + 1, name, 4);
+    declaration[5] = size == 8 ? QWORD_PREFIX : DWORD_PREFIX;
+    uint8_t *at =
+        memmem(tables->data + dsdt, tables->size - dsdt, declaration, sizeof(declaration));
+    if (at)
+        store_le(at + sizeof(declaration), value, size);
+    else
+        builder->ok = false;
+}
+
+static uint32_t put_dsdt(struct builder *builder, const struct acpi_config *config)
+{
+    const uint32_t size = (uint32_t)(dsdt_aml_end - dsdt_aml);
+    uint32_t at = put(builder, dsdt_aml, size);
+    set_integer(builder, at, "PCIL", memory_map_pci_hole(config->memory), 4);
+    set_integer(builder, at, "PCIH", memory_map_pci_high(config->memory), 8);
+    builder->tables->data[at + offsetof(struct acpi_header, checksum)] = 0;
+    add_checksum(builder, false, at + offsetof(struct acpi_header, checksum), at, size);
+    return at;
+}
+
+static void put_fadt(struct builder *builder, const struct acpi_config *config)
+{
+    const uint16_t pm = pm_port(config);
     struct acpi_facs facs = {
         .signature = {'F', 'A', 'C', 'S'}, .length = sizeof(facs), .version = 1};
     uint32_t facs_at = put(builder, &facs, sizeof(facs));
-    uint32_t dsdt_at = put(builder, dsdt_aml, (size_t)(dsdt_aml_end - dsdt_aml));
+    uint32_t dsdt_at = put_dsdt(builder, config);
     struct acpi_fadt fadt = {
         .facs = facs_at,
         .dsdt = dsdt_at,
@@ -193,9 +235,9 @@ static void put_fadt(struct builder *builder)
         .smi_command = ACPI_SMI_PORT,
         .acpi_enable = ACPI_ENABLE_COMMAND,
         .acpi_disable = ACPI_DISABLE_COMMAND,
-        .pm1a_event = ACPI_PM1_EVENT_PORT,
-        .pm1a_control = ACPI_PM1_CONTROL_PORT,
-        .pm_timer = ACPI_PM_TIMER_PORT,
+        .pm1a_event = pm + ACPI_PM1_EVENT_PORT - ACPI_PM_PORT,
+        .pm1a_control = pm + ACPI_PM1_CONTROL_PORT - ACPI_PM_PORT,
+        .pm_timer = pm + ACPI_PM_TIMER_PORT - ACPI_PM_PORT,
         .gpe0 = ACPI_GPE0_PORT,
         .pm1_event_length = 4,
         .pm1_control_length = 2,
@@ -301,7 +343,7 @@ bool acpi_make_tables(struct acpi_tables *tables, const struct acpi_config *conf
 {
     struct builder builder = {.tables = tables, .ok = true};
     memset(tables, 0, sizeof(*tables));
-    put_fadt(&builder);
+    put_fadt(&builder, config);
     put_madt(&builder, config->cpus);
     put_hpet(&builder);
     put_root(&builder);

@@ -1,6 +1,6 @@
 /* ACPI tables: FADT, FACS, DSDT, MADT, HPET under an XSDT and an RSDT, and the RSDP.
  *
- * They are made once, free of addresses, with a list of what depends on where they go. Direct boot
+ * They are made free of addresses, with a list of what depends on where they go. Direct boot
  * places them itself; firmware does so by the table loader's commands (QEMU's specification
  * bios-linker-loader). */
 #ifndef DOPPEL_MACHINE_ACPI_H
@@ -10,10 +10,13 @@
 #include "base/types.h"
 
 struct fw_cfg;
+struct pci_bus;
 struct phys_map;
 
 struct acpi_config {
-    unsigned cpus; /* local APIC IDs 0 to cpus - 1 */
+    unsigned cpus;       /* local APIC IDs 0 to cpus - 1 */
+    uint64_t memory;     /* the guest's RAM in bytes */
+    struct pci_bus *pci; /* where power management's ports are; NULL: at ACPI_PM_PORT */
 };
 
 #define ACPI_RSDP_SIZE 36u
@@ -49,7 +52,8 @@ bool acpi_make_tables(struct acpi_tables *tables, const struct acpi_config *conf
 bool acpi_write_tables(struct phys_map *phys, const struct acpi_config *config, gpa_t *rsdp,
                        struct error *error);
 
-/* Makes the tables and adds them, with the loader's commands, to the firmware's files. */
+/* Makes the tables and adds them, with the loader's commands, to the firmware's files. config
+ * outlives fw_cfg: the tables are made anew when they are read, as firmware moves ports. */
 bool acpi_add_files(struct fw_cfg *fw_cfg, const struct acpi_config *config, struct error *error);
 
 #endif

@@ -130,6 +130,16 @@ static void write_script(struct script *script, const struct acpi_tables *tables
     }
 }
 
+/* No memory: they stay as they were. */
+static void fill_tables(void *opaque, uint8_t *data, size_t size)
+{
+    struct acpi_tables *tables = malloc(sizeof(*tables));
+    struct error error;
+    if (tables && acpi_make_tables(tables, opaque, &error))
+        memcpy(data, tables->data, size);
+    free(tables);
+}
+
 bool acpi_add_files(struct fw_cfg *fw_cfg, const struct acpi_config *config, struct error *error)
 {
     struct acpi_tables *tables = malloc(sizeof(*tables));
@@ -137,7 +147,7 @@ bool acpi_add_files(struct fw_cfg *fw_cfg, const struct acpi_config *config, str
     bool ok = tables && script && acpi_make_tables(tables, config, error);
     if (ok) {
         write_script(script, tables);
-        ok = fw_cfg_add_file(fw_cfg, TABLES_FILE, tables->data, tables->size) &&
+        ok = fw_cfg_add_live_file(fw_cfg, TABLES_FILE, tables->size, fill_tables, (void *)config) &&
              fw_cfg_add_file(fw_cfg, RSDP_FILE, tables->rsdp, ACPI_RSDP_SIZE) &&
              fw_cfg_add_file(fw_cfg, "etc/table-loader", script->command,
                              script->count * sizeof(script->command[0]));

@@ -77,22 +77,23 @@ static bool add_memory_map(struct fw_cfg *fw_cfg, uint64_t memory)
     return fw_cfg_add_file(fw_cfg, "etc/e820", ram, memory > low ? sizeof(ram) : sizeof(ram[0]));
 }
 
-bool firmware_describe(struct fw_cfg *fw_cfg, uint64_t memory, unsigned cpus, bool vga,
+bool firmware_describe(struct fw_cfg *fw_cfg, const struct acpi_config *machine, bool vga,
                        struct error *error)
 {
     static const uint8_t uuid[16];
     static const int32_t never = -1;
-    const struct acpi_config acpi = {.cpus = cpus};
+    const unsigned cpus = machine->cpus;
     bool ok = fw_cfg_add(fw_cfg, FW_CFG_UUID, uuid, sizeof(uuid)) &&
-              fw_cfg_add_number(fw_cfg, FW_CFG_RAM_SIZE, memory, 8) &&
+              fw_cfg_add_number(fw_cfg, FW_CFG_RAM_SIZE, machine->memory, 8) &&
               fw_cfg_add_number(fw_cfg, FW_CFG_NO_GRAPHIC, !vga, 2) &&
               fw_cfg_add_number(fw_cfg, FW_CFG_CPUS, cpus, 2) &&
               fw_cfg_add_number(fw_cfg, FW_CFG_MAX_CPUS, cpus, 2) &&
               fw_cfg_add_number(fw_cfg, FW_CFG_BOOT_MENU, 0, 2) &&
               fw_cfg_add_number(fw_cfg, FW_CFG_IRQ0_OVERRIDE, 1, 4) &&
               fw_cfg_add_file(fw_cfg, "etc/boot-fail-wait", &never, sizeof(never)) &&
-              add_memory_map(fw_cfg, memory);
+              add_memory_map(fw_cfg, machine->memory);
     if (!ok)
         return error_set(error, "no memory for what the firmware is told");
-    return acpi_add_files(fw_cfg, &acpi, error) && smbios_add_files(fw_cfg, memory, cpus, error);
+    return acpi_add_files(fw_cfg, machine, error) &&
+           smbios_add_files(fw_cfg, machine->memory, cpus, error);
 }

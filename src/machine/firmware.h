@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "host/file.h"
 
+struct acpi_config;
 struct fw_cfg;
 
 /* --firmware: "bios" is SeaBIOS, and "uefi" OVMF, as their Debian packages have them; else a file.
@@ -15,8 +16,8 @@ bool firmware_read(const char *firmware, struct file_data *image, struct error *
 bool firmware_read_vga_rom(struct file_data *image, struct error *error);
 
 /* Tells the firmware about the machine: memory, CPUs, whether there is a VGA (SeaBIOS's screen is
- * COM1 otherwise), ACPI and SMBIOS tables. */
-bool firmware_describe(struct fw_cfg *fw_cfg, uint64_t memory, unsigned cpus, bool vga,
+ * COM1 otherwise), ACPI and SMBIOS tables. machine outlives fw_cfg. */
+bool firmware_describe(struct fw_cfg *fw_cfg, const struct acpi_config *machine, bool vga,
                        struct error *error);
 
 #endif

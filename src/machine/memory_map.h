@@ -52,6 +52,23 @@ struct e820_entry {
 /* Fills map with the ranges of a guest with `memory` bytes of RAM and returns their count. */
 unsigned memory_map_e820(uint64_t memory, struct e820_entry map[E820_MAX]);
 
+/* Where PCI's memory may be (as OVMF has it): from the end of the low RAM, or 2 GiB, to the I/O
+ * APIC; and above all RAM. */
+#define PCI_HOLE_LIMIT 0xfec00000ull
+#define PCI_HIGH_SIZE (32 * GIB)
+
+static inline gpa_t memory_map_pci_hole(uint64_t memory)
+{
+    const uint64_t least = 2 * GIB;
+    return memory < least ? least : memory < LOW_RAM_LIMIT ? memory : LOW_RAM_LIMIT;
+}
+
+static inline gpa_t memory_map_pci_high(uint64_t memory)
+{
+    uint64_t end = memory > LOW_RAM_LIMIT ? HIGH_RAM_BASE + memory - LOW_RAM_LIMIT : HIGH_RAM_BASE;
+    return (end + PCI_HIGH_SIZE - 1) / PCI_HIGH_SIZE * PCI_HIGH_SIZE;
+}
+
 /* Bytes of RAM below 4 GiB. */
 static inline uint64_t memory_map_low(uint64_t memory)
 {

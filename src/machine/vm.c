@@ -113,12 +113,11 @@ static bool load_guest(struct vm *vm, struct error *error)
         .append = vm->config.append,
         .memory = vm->config.memory,
     };
-    struct acpi_config acpi = {.cpus = 1};
     struct boot_entry entry;
     bus_lock(vm->bus);
     board_enter_after_firmware(vm->board);
     bus_unlock(vm->bus);
-    if (!acpi_write_tables(vm->phys, &acpi, &boot.rsdp, error) ||
+    if (!acpi_write_tables(vm->phys, &vm->acpi, &boot.rsdp, error) ||
         !boot_load(vm->phys, &boot, &entry, error))
         return false;
     boot_enter(vm->cpu, vm->phys, &entry);
@@ -296,9 +295,11 @@ static bool create_board(struct vm *vm, struct error *error)
     vm->board = board_create(&config, error);
     file_free(&config.vga_rom);
     if (vm->board)
+        vm->acpi.pci = board_pci_bus(vm->board);
+    if (vm->board)
         typist_init(&vm->typist, vm->clock, vm->board);
     return vm->board &&
-           firmware_describe(board_fw_cfg(vm->board), vm->config.memory, 1, vm->config.vga, error);
+           firmware_describe(board_fw_cfg(vm->board), &vm->acpi, vm->config.vga, error);
 }
 
 static bool create_gdb(struct vm *vm, struct error *error)
@@ -325,6 +326,7 @@ struct vm *vm_create(const struct vm_config *config, struct loop *loop, struct e
     }
     vm->config = *config;
     vm->loop = loop;
+    vm->acpi = (struct acpi_config){.cpus = 1, .memory = config->memory};
     vm->vcpu_wakes_at = CLOCK_NEVER;
     vm->holds = config->start_stopped ? HOLD_START : 0;
     vcpu_init(&vm->vcpu);

@@ -5,6 +5,7 @@
 
 #include "backends/block/block.h"
 #include "cpu/cpu.h"
+#include "machine/acpi.h"
 #include "machine/gdb.h"
 #include "machine/memory_map.h"
 #include "machine/typist.h"
@@ -43,6 +44,7 @@ struct vm {
     struct cosim *cosim; /* VM_COSIM; it owns the CPU then */
     struct cpu *cpu;
     struct board *board;
+    struct acpi_config acpi;
     struct typist typist;
     struct vcpu vcpu;
     uint64_t vcpu_wakes_at; /* the deadline that the halted vCPU waits for, or CLOCK_NEVER; guarded

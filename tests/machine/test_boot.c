@@ -431,7 +431,8 @@ Test(acpi, tables_are_sound_and_linked)
     struct fixture f;
     setup(&f, "", 0);
     gpa_t rsdp;
-    cr_assert(acpi_write_tables(f.phys, &(struct acpi_config){.cpus = 1}, &rsdp, &f.error));
+    cr_assert(acpi_write_tables(f.phys, &(struct acpi_config){.cpus = 1, .memory = 64 * MIB}, &rsdp,
+                                &f.error));
     cr_assert_eq(guest_word(&f, rsdp, 8), 0x2052545020445352, "RSD PTR");
     cr_assert_eq(sum_of(&f, rsdp, 20), 0);
     cr_assert_eq(sum_of(&f, rsdp, 36), 0);

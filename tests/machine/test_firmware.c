@@ -2,7 +2,11 @@
  * well-formed; images are checked. */
 #include "base/bits.h"
 #include "bus/bus.h"
+#include "bus/clock.h"
 #include "devices/misc/fw_cfg.h"
+#include "devices/pci/piix3.h"
+#include "devices/pci/piix4_pm.h"
+#include "devices/timer/acpi_pm.h"
 #include "machine/acpi.h"
 #include "machine/firmware.h"
 #include "machine/memory_map.h"
@@ -23,13 +27,15 @@ struct blob {
 static struct bus *bus;
 static struct fw_cfg *fw_cfg;
 
+static const struct acpi_config machine = {.cpus = 1, .memory = 5 * GIB};
+
 static void setup(void)
 {
     struct error error;
     const struct dma none = {NULL, NULL};
     bus = bus_create();
     fw_cfg = fw_cfg_create(&none);
-    cr_assert(fw_cfg && firmware_describe(fw_cfg, 5 * GIB, 1, true, &error), "%s", error.text);
+    cr_assert(fw_cfg && firmware_describe(fw_cfg, &machine, true, &error), "%s", error.text);
     cr_assert(bus_map(bus, BUS_PORT, FW_CFG_PORT, FW_CFG_PORTS, &fw_cfg_ops, fw_cfg, NULL));
 }
 
@@ -109,9 +115,8 @@ Test(firmware, table_loader_leads_to_the_tables_of_direct_boot)
     struct error error;
     gpa_t direct;
     struct phys_map *phys = phys_create(bus);
-    const struct acpi_config config = {.cpus = 1};
     cr_assert(phys_add_ram(phys, ACPI_BASE, ACPI_LIMIT - ACPI_BASE, &error));
-    cr_assert(acpi_write_tables(phys, &config, &direct, &error));
+    cr_assert(acpi_write_tables(phys, &machine, &direct, &error));
     uint8_t theirs[36], header[36], ours[36];
     phys_read(phys, direct, theirs, sizeof(theirs));
     uint64_t xsdt = load_le(rsdp.bytes + 24, 8) - TABLES_AT;
@@ -126,6 +131,43 @@ Test(firmware, table_loader_leads_to_the_tables_of_direct_boot)
         cr_expect_eq(memcmp(ours, header, sizeof(ours)), 0);
     }
     phys_destroy(phys);
+}
+
+/* OVMF puts power management elsewhere than SeaBIOS: the FADT is of the time it is read. */
+Test(firmware, tables_say_where_ports_are)
+{
+    struct error error;
+    struct clock *clock = clock_create_manual();
+    struct acpi_pm *pm = acpi_pm_create(&(struct acpi_pm_config){.bus = bus, .clock = clock});
+    struct pci_bus *pci = pci_bus_create(&(struct pci_bus_config){.bus = bus});
+    struct piix4_pm *function =
+        piix4_pm_create(&(struct piix4_pm_config){.bus = pci, .ports = bus, .pm = pm});
+    struct acpi_config config = {.cpus = 1, .memory = 1 * GIB, .pci = pci};
+    struct acpi_tables *tables = malloc(sizeof(*tables));
+    cr_assert(pm && pci && function && tables);
+    for (unsigned base = 0x600; base <= 0xb000; base += 0xaa00) {
+        pci_bus_write(pci, pci_devfn(PIIX3_SLOT, 3), PIIX4_PMBASE, base, 4);
+        cr_assert(acpi_make_tables(tables, &config, &error), "%s", error.text);
+        const uint8_t *fadt = memmem(tables->data, tables->size, "FACP", 4);
+        cr_assert(fadt);
+        cr_expect_eq(load_le(fadt + 56, 4), base);
+        cr_expect_eq(load_le(fadt + 64, 4), base + 4);
+        cr_expect_eq(load_le(fadt + 76, 4), base + 8);
+    }
+    free(tables);
+    piix4_pm_destroy(function);
+    pci_bus_destroy(pci);
+    acpi_pm_destroy(pm);
+    clock_destroy(clock);
+}
+
+Test(firmware, pci_has_what_ram_leaves)
+{
+    cr_expect_eq(memory_map_pci_hole(512 * MIB), 2 * GIB);
+    cr_expect_eq(memory_map_pci_hole(2560 * MIB), 2560 * MIB);
+    cr_expect_eq(memory_map_pci_hole(5 * GIB), 3 * GIB);
+    cr_expect_eq(memory_map_pci_high(512 * MIB), 32 * GIB);
+    cr_expect_eq(memory_map_pci_high(32 * GIB), 64 * GIB);
 }
 
 Test(firmware, memory_map)

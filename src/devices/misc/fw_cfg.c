@@ -21,6 +21,8 @@ struct item {
     uint16_t key;
     uint8_t *data; /* owned */
     uint32_t size;
+    fw_cfg_fill_fn *fill; /* or NULL */
+    void *opaque;
 };
 
 struct fw_cfg {
@@ -42,7 +44,7 @@ static uint64_t load_be(const uint8_t *at, unsigned size)
     return __builtin_bswap64(load_le(at, size)) >> (64 - 8 * size);
 }
 
-static const struct item *find(const struct fw_cfg *fw_cfg, unsigned key)
+static struct item *find(struct fw_cfg *fw_cfg, unsigned key)
 {
     for (unsigned i = 0; i < fw_cfg->count; i++) {
         if (fw_cfg->items[i].key == key)
@@ -53,7 +55,10 @@ static const struct item *find(const struct fw_cfg *fw_cfg, unsigned key)
 
 static void select_item(struct fw_cfg *fw_cfg, unsigned key)
 {
-    fw_cfg->selected = find(fw_cfg, key & KEY_MASK);
+    struct item *item = find(fw_cfg, key & KEY_MASK);
+    if (item && item->fill)
+        item->fill(item->opaque, item->data, item->size);
+    fw_cfg->selected = item;
     fw_cfg->offset = 0;
 }
 
@@ -152,11 +157,12 @@ bool fw_cfg_add(struct fw_cfg *fw_cfg, enum fw_cfg_key key, const void *data, si
 {
     if (fw_cfg->count == ITEMS || size > UINT32_MAX)
         return false;
-    uint8_t *copy = malloc(size ? size : 1);
+    uint8_t *copy = calloc(size ? size : 1, 1);
     if (!copy)
         return false;
-    memcpy(copy, data, size);
-    fw_cfg->items[fw_cfg->count++] = (struct item){(uint16_t)key, copy, (uint32_t)size};
+    if (data)
+        memcpy(copy, data, size);
+    fw_cfg->items[fw_cfg->count++] = (struct item){(uint16_t)key, copy, (uint32_t)size, NULL, NULL};
     return true;
 }
 
@@ -178,6 +184,17 @@ bool fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *data, 
     store_be(entry + ENTRY_KEY, key, 2);
     memcpy(entry + ENTRY_NAME, name, length);
     store_be(directory, ++fw_cfg->files, 4);
+    return true;
+}
+
+bool fw_cfg_add_live_file(struct fw_cfg *fw_cfg, const char *name, size_t size,
+                          fw_cfg_fill_fn *fill, void *opaque)
+{
+    if (!fw_cfg_add_file(fw_cfg, name, NULL, size))
+        return false;
+    struct item *item = &fw_cfg->items[fw_cfg->count - 1];
+    item->fill = fill;
+    item->opaque = opaque;
     return true;
 }
 

@@ -45,6 +45,12 @@ void fw_cfg_reset(struct fw_cfg *fw_cfg);
 bool fw_cfg_add(struct fw_cfg *fw_cfg, enum fw_cfg_key key, const void *data, size_t size);
 bool fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *data, size_t size);
 
+/* A file whose contents depend on what firmware has done before: fill writes all of its bytes anew
+ * whenever it is selected. Bus lock held. */
+typedef void fw_cfg_fill_fn(void *opaque, uint8_t *data, size_t size);
+bool fw_cfg_add_live_file(struct fw_cfg *fw_cfg, const char *name, size_t size,
+                          fw_cfg_fill_fn *fill, void *opaque);
+
 /* An item that is a little-endian number. */
 bool fw_cfg_add_number(struct fw_cfg *fw_cfg, enum fw_cfg_key key, uint64_t value, unsigned size);
 
