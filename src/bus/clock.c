@@ -13,6 +13,7 @@ struct clock {
     _Atomic uint64_t stopped_at;
     _Atomic uint64_t origin;
     bool manual;
+    uint64_t epoch; /* of a manual clock */
 
     struct clock_timer **heap; /* binary, the earliest deadline first */
     unsigned count, capacity;
@@ -25,6 +26,20 @@ static uint64_t host_now(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+uint64_t clock_epoch(const struct clock *clock)
+{
+    struct timespec now;
+    if (clock->manual)
+        return clock->epoch;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec - clock_now(clock);
+}
+
+void clock_set_epoch(struct clock *clock, uint64_t epoch)
+{
+    clock->epoch = epoch;
 }
 
 static struct clock *clock_create(bool manual)

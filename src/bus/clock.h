@@ -41,6 +41,11 @@ void clock_stop(struct clock *clock);
 /* Never, where it is a manual one. Any thread. */
 bool clock_is_stopped(const struct clock *clock);
 
+/* The host's time of day at guest time 0, in ns since 1970; it moves as the host's is set, and as
+ * the guest is stopped. A manual clock's is what it was set to. */
+uint64_t clock_epoch(const struct clock *clock);
+void clock_set_epoch(struct clock *clock, uint64_t epoch);
+
 void clock_timer_init(struct clock_timer *timer, clock_fire_fn *fire, void *opaque);
 /* Arms or re-arms; a deadline in the past fires at the next clock_run(). CLOCK_NEVER cancels. */
 void clock_arm(struct clock *clock, struct clock_timer *timer, uint64_t deadline);

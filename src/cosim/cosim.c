@@ -412,6 +412,7 @@ struct cosim *cosim_create(const struct cpu_config *config, const struct jit_con
     struct jit_config alone = *jit;
     alone.without |= JIT_CHAINING | JIT_PATIENCE;
     cosim->machine_clock = config->clock;
+    clock_set_epoch(cosim->clock, clock_epoch(config->clock));
     cosim->replay.intc = config->intc;
     if (!(cosim->phys = phys_clone(config->phys, cosim->bus, error)) ||
         !(cosim->a = create_cpu(cosim, config, false, error)) ||

@@ -107,4 +107,8 @@ bool cpu_write_msr(struct cpu *cpu, uint32_t index, uint64_t value);
 /* The TSC as RDTSC reads it. */
 uint64_t cpu_tsc(const struct cpu *cpu);
 
+/* The guest and its time have been stopped: its paravirtual clock is to say so. While the CPU does
+ * not run. */
+void cpu_note_stop(struct cpu *cpu);
+
 #endif

@@ -10,6 +10,8 @@
 #define EXTENDED_MAX 0x80000008
 #define HYPERVISOR_LEAF 0x40000000
 #define HYPERVISOR_LEAVES 0x100
+#define KVM_LEAF (HYPERVISOR_LEAF + HYPERVISOR_LEAVES) /* where guests look for it next */
+#define KVM_LEAVES 0x100
 
 #define SIGNATURE 0x000a06f3 /* family 6, model 0xaf: one without AVX-512 */
 #define LINE_SIZE 64
@@ -209,11 +211,17 @@ static struct cpuid_leaf extended_leaf(const struct cpu *cpu, uint32_t leaf)
 
 struct cpuid_leaf cpu_cpuid(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf)
 {
-    if (leaf == HYPERVISOR_LEAF) { /* a signature, no paravirtual features */
+    if (leaf == KVM_LEAF) {
+        struct cpuid_leaf text = text_leaf("KVMKVMKVM\0\0\0\0\0\0");
+        return (struct cpuid_leaf){KVM_LEAF + 1, text.eax, text.ebx, text.ecx};
+    }
+    if (leaf == KVM_LEAF + 1) /* CLOCKSOURCE2, CLOCKSOURCE_STABLE_BIT */
+        return (struct cpuid_leaf){.eax = BIT(3) | BIT(24)};
+    if (leaf == HYPERVISOR_LEAF) { /* a signature, no features of its own */
         struct cpuid_leaf text = text_leaf("DoppelDoppel\0\0\0");
         return (struct cpuid_leaf){HYPERVISOR_LEAF, text.eax, text.ebx, text.ecx};
     }
-    if (leaf - HYPERVISOR_LEAF < HYPERVISOR_LEAVES)
+    if (leaf - HYPERVISOR_LEAF < HYPERVISOR_LEAVES + KVM_LEAVES)
         return (struct cpuid_leaf){0};
     if (leaf >= 0x80000000 && leaf <= EXTENDED_MAX)
         return extended_leaf(cpu, leaf);

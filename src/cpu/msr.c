@@ -4,6 +4,7 @@
 #include "base/trace.h"
 #include "bus/clock.h"
 #include "cpu/cpu.h"
+#include "cpu/pvclock.h"
 #include "cpu/segment.h"
 #include "mmu/mmu.h"
 
@@ -95,6 +96,7 @@ static bool write_tsc_adjust(struct cpu *cpu, const struct msr *msr, uint32_t in
 {
     (void)msr, (void)index;
     cpu->msr.tsc_adjust = value;
+    pvclock_update(cpu);
     if (cpu->intc.ops && cpu->intc.ops->tsc_moved)
         cpu->intc.ops->tsc_moved(cpu->intc.opaque);
     return true;
@@ -103,6 +105,13 @@ static bool write_tsc_adjust(struct cpu *cpu, const struct msr *msr, uint32_t in
 static bool write_tsc(struct cpu *cpu, const struct msr *msr, uint32_t index, uint64_t value)
 {
     return write_tsc_adjust(cpu, msr, index, cpu->msr.tsc_adjust + value - cpu_tsc(cpu));
+}
+
+static bool write_pvclock(struct cpu *cpu, const struct msr *msr, uint32_t index, uint64_t value)
+{
+    (void)msr;
+    return index == MSR_PVCLOCK_WALL_CLOCK ? pvclock_write_wall_clock(cpu, value)
+                                           : pvclock_write_system_time(cpu, value);
 }
 
 static bool read_misc_enable(struct cpu *cpu, const struct msr *msr, uint32_t index,
@@ -257,6 +266,12 @@ static const struct msr msrs[] = {
     SPECIAL(MSR_TSC_DEADLINE, 1, read_apic, write_apic, 0),
     SPECIAL(MSR_X2APIC, 0x100, read_apic, write_apic, 0),
     PLAIN(0xda0, msr.xss, 0), /* no supervisor state components */
+    {.first = MSR_PVCLOCK_WALL_CLOCK,
+     .count = 2,
+     .read = read_plain,
+     .write = write_pvclock,
+     .offset = offsetof(struct cpu, msr.pvclock_wall_clock),
+     .stride = sizeof(uint64_t)},
     {.first = MSR_EFER,
      .count = 1,
      .read = read_plain,

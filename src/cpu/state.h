@@ -159,6 +159,7 @@ struct msrs {
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t tsc_aux, tsc_adjust;
+    uint64_t pvclock_wall_clock, pvclock_system_time;
     uint64_t pat, misc_enable, power_ctl, spec_ctrl, xss;
     uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_phys_base[8], mtrr_phys_mask[8];
 };

@@ -34,6 +34,8 @@ static void stop_guest(struct vm *vm)
     bus_lock(vm->bus);
     clock_stop(vm->clock);
     bus_unlock(vm->bus);
+    if (!vm->cosim) /* whose second CPU is not told */
+        cpu_note_stop(vm->cpu);
 }
 
 static void hold(struct vm *vm, enum vm_hold who)

@@ -266,6 +266,16 @@ enum mmu_status mmu_write(struct cpu *cpu, enum tlb_view view, gva_t va, const v
     return MMU_OK;
 }
 
+void mmu_write_physical(struct cpu *cpu, gpa_t gpa, const void *data, unsigned size)
+{
+    if (UNLIKELY(cpu->stores != NULL)) {
+        store_log_note(cpu->stores, gpa);
+        store_log_note(cpu->stores, gpa + size - 1);
+    }
+    phys_write(cpu->phys, gpa, data, size);
+    cpu->leave = 1;
+}
+
 enum mmu_status mmu_probe_write(struct cpu *cpu, enum tlb_view view, gva_t va, unsigned size,
                                 struct mmu_fault *fault)
 {

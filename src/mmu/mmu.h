@@ -43,6 +43,9 @@ enum mmu_status mmu_write(struct cpu *cpu, enum tlb_view view, gva_t va, const v
  * code, while its bytes do not: the caller may then store there. NULL: mmu_write() must do it. */
 uint8_t *mmu_store_beside_code(struct cpu *cpu, enum tlb_view view, gva_t va, unsigned size);
 
+/* A store of the CPU's own to RAM at gpa, at an instruction that ends its block. */
+void mmu_write_physical(struct cpu *cpu, gpa_t gpa, const void *data, unsigned size);
+
 /* Whether a write of size bytes at va would succeed; sets A and D bits as the write would. */
 enum mmu_status mmu_probe_write(struct cpu *cpu, enum tlb_view view, gva_t va, unsigned size,
                                 struct mmu_fault *fault);

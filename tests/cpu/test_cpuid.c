@@ -39,6 +39,20 @@ Test(cpuid, hypervisor_signature)
     cr_expect(cpu_cpuid(guest.cpu, 1, 0).ecx & BIT(31));
 }
 
+Test(cpuid, kvm_clock)
+{
+    struct cpuid_leaf leaf = cpu_cpuid(guest.cpu, 0x40000100, 0);
+    char text[13] = "";
+    store_le(text, leaf.ebx, 4);
+    store_le(text + 4, leaf.ecx, 4);
+    store_le(text + 8, leaf.edx, 4);
+    cr_expect_str_eq(text, "KVMKVMKVM");
+    cr_expect_eq(leaf.eax, 0x40000101);
+    leaf = cpu_cpuid(guest.cpu, 0x40000101, 0);
+    cr_expect_eq(leaf.eax, BIT(3) | BIT(24), "the clock and its stability, nothing else");
+    cr_expect_eq(leaf.edx, 0);
+}
+
 Test(cpuid, brand)
 {
     char brand[49] = "";

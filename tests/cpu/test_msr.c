@@ -173,3 +173,72 @@ Test(msr, instructions)
     cr_assert_eq(GUEST_RUN(&guest, 0x0f, 0x32), CPU_EXIT_HALT);
     cr_expect_eq(guest_vector(&guest), VECTOR_GP);
 }
+
+/* --- KVM's clock. */
+
+#define WALL_AT 0xc010u
+#define PAGE_AT 0xcff0u /* across two pages */
+enum { WALL_CLOCK = 0x4b564d00, SYSTEM_TIME };
+
+static uint64_t read_physical(gpa_t gpa, unsigned size)
+{
+    uint8_t bytes[8];
+    cr_assert(phys_read(guest.phys, gpa, bytes, size));
+    return load_le(bytes, size);
+}
+
+/* Guest time, as a guest computes it. */
+static uint64_t time_by_page(void)
+{
+    uint64_t delta = cpu_tsc(guest.cpu) - read_physical(PAGE_AT + 8, 8);
+    delta <<= read_physical(PAGE_AT + 28, 1);
+    return read_physical(PAGE_AT + 16, 8) +
+           (uint64_t)((unsigned __int128)delta * read_physical(PAGE_AT + 24, 4) >> 32);
+}
+
+Test(msr, pvclock_page)
+{
+    clock_step(guest.clock, 1000);
+    cr_assert(cpu_write_msr(guest.cpu, SYSTEM_TIME, PAGE_AT | 1));
+    cr_expect_eq(read_physical(PAGE_AT, 4) % 2, 0);
+    cr_expect_eq(read_physical(PAGE_AT + 29, 1), 1, "stable");
+    cr_expect_eq(time_by_page(), clock_now(guest.clock));
+    clock_step(guest.clock, 123456789);
+    cr_expect_eq(time_by_page(), clock_now(guest.clock));
+    uint64_t version = read_physical(PAGE_AT, 4);
+    cr_assert(cpu_write_msr(guest.cpu, 0x10, 5));
+    cr_expect_eq(read_physical(PAGE_AT, 4), version + 2);
+    clock_step(guest.clock, 77);
+    cr_expect_eq(time_by_page(), clock_now(guest.clock), "whatever the TSC says");
+}
+
+Test(msr, pvclock_tells_of_stops)
+{
+    cr_assert(cpu_write_msr(guest.cpu, SYSTEM_TIME, PAGE_AT | 1));
+    cpu_note_stop(guest.cpu);
+    cr_expect_eq(read_physical(PAGE_AT + 29, 1), 3);
+    cr_assert(cpu_write_msr(guest.cpu, 0x10, 5));
+    cr_expect_eq(read_physical(PAGE_AT + 29, 1), 3, "until the guest clears it");
+    uint8_t cleared = 1;
+    phys_write(guest.phys, PAGE_AT + 29, &cleared, 1);
+    cr_assert(cpu_write_msr(guest.cpu, 0x10, 6));
+    cr_expect_eq(read_physical(PAGE_AT + 29, 1), 1);
+    uint64_t version = read_physical(PAGE_AT, 4);
+    cr_assert(cpu_write_msr(guest.cpu, SYSTEM_TIME, 0));
+    cpu_note_stop(guest.cpu);
+    cr_expect_eq(read_physical(PAGE_AT, 4), version, "it has been turned off");
+}
+
+Test(msr, pvclock_wall_clock)
+{
+    uint64_t value;
+    clock_set_epoch(guest.clock, 1772323190 * NS_PER_SECOND + 5);
+    cr_assert(cpu_write_msr(guest.cpu, WALL_CLOCK, WALL_AT));
+    cr_expect_eq(read_physical(WALL_AT, 4) % 2, 0);
+    cr_expect_eq(read_physical(WALL_AT + 4, 4), 1772323190);
+    cr_expect_eq(read_physical(WALL_AT + 8, 4), 5);
+    cr_expect(cpu_read_msr(guest.cpu, WALL_CLOCK, &value) && value == WALL_AT);
+    cr_expect_not(cpu_write_msr(guest.cpu, WALL_CLOCK, WALL_AT | 2));
+    cr_expect_not(cpu_write_msr(guest.cpu, SYSTEM_TIME, PAGE_AT | 2));
+    cr_expect(cpu_write_msr(guest.cpu, WALL_CLOCK, 1ull << 50), "there is no memory");
+}
