@@ -41,11 +41,11 @@ bool acpi_write_tables(struct phys_map *phys, const struct acpi_config *config, 
     if (ok) {
         resolve(tables, ACPI_BASE);
         *rsdp = align_up(ACPI_BASE + tables->size, 64);
-        ok = *rsdp + ACPI_RSDP_SIZE <= ACPI_LIMIT &&
+        ok = *rsdp + ACPI_RSDP_SIZE <= SMBIOS_BASE &&
              phys_write(phys, ACPI_BASE, tables->data, tables->size) &&
              phys_write(phys, *rsdp, tables->rsdp, ACPI_RSDP_SIZE);
         if (!ok)
-            error_format(error, "the ACPI tables do not fit below %#llx", ACPI_LIMIT);
+            error_format(error, "the ACPI tables do not fit below %#llx", SMBIOS_BASE);
     }
     free(tables);
     return ok;

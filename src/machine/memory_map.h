@@ -22,6 +22,7 @@
 #define EBDA_BASE 0x9fc00ull
 #define VGA_BASE 0xa0000ull
 #define ACPI_BASE 0xe0000ull /* RSDP and tables; reserved in the e820 map */
+#define SMBIOS_BASE 0xf0000ull
 #define ACPI_LIMIT 0x100000ull
 #define VGA_LIMIT 0xc0000ull
 #define BIOS_SHADOW_BASE 0xe0000ull /* the firmware's last 128 KiB, while RAM does not hide it */

@@ -3,6 +3,7 @@
 #include "base/bits.h"
 #include "devices/misc/fw_cfg.h"
 #include "machine/memory_map.h"
+#include "mmu/phys.h"
 
 #include <stdio.h>
 
@@ -159,20 +160,22 @@ static uint8_t checksum(const void *data, size_t size)
 }
 
 /* 5.2.1. Firmware fills in the address, and both checksums anew. */
-static bool add_entry_point(struct fw_cfg *fw_cfg, const struct builder *builder)
+struct entry_point {
+    char anchor[4];
+    uint8_t checksum, length, major, minor;
+    uint16_t largest;
+    uint8_t revision, formatted[5];
+    char dmi[5];
+    uint8_t dmi_checksum;
+    uint16_t size;
+    uint32_t address;
+    uint16_t count;
+    uint8_t bcd;
+} __attribute__((packed));
+
+static struct entry_point make_entry_point(const struct builder *builder, gpa_t address)
 {
-    struct {
-        char anchor[4];
-        uint8_t checksum, length, major, minor;
-        uint16_t largest;
-        uint8_t revision, formatted[5];
-        char dmi[5];
-        uint8_t dmi_checksum;
-        uint16_t size;
-        uint32_t address;
-        uint16_t count;
-        uint8_t bcd;
-    } __attribute__((packed)) entry = {
+    struct entry_point entry = {
         .anchor = {'_', 'S', 'M', '_'},
         .length = sizeof(entry),
         .major = 2,
@@ -180,28 +183,48 @@ static bool add_entry_point(struct fw_cfg *fw_cfg, const struct builder *builder
         .largest = (uint16_t)builder->largest,
         .dmi = {'_', 'D', 'M', 'I', '_'},
         .size = (uint16_t)builder->size,
+        .address = (uint32_t)address,
         .count = (uint16_t)builder->count,
         .bcd = 0x28,
     };
     entry.dmi_checksum = checksum(entry.dmi, sizeof(entry) - 16);
     entry.checksum = checksum(&entry, sizeof(entry));
-    return fw_cfg_add_file(fw_cfg, "etc/smbios/smbios-anchor", &entry, sizeof(entry));
+    return entry;
+}
+
+static bool make_tables(struct builder *builder, uint64_t memory, unsigned cpus,
+                        struct error *error)
+{
+    static const uint8_t no_error[7];
+    put_system(builder);
+    for (unsigned i = 0; i < cpus; i++)
+        put_processor(builder, i);
+    put_memory(builder, memory);
+    put(builder, BOOT_INFORMATION, 0x2000, no_error, sizeof(no_error), NULL);
+    put(builder, END_OF_TABLE, 0x7f00, "", 0, NULL);
+    return !builder->full ||
+           error_set(error, "the SMBIOS tables have no room in %zu bytes", sizeof(builder->data));
 }
 
 bool smbios_add_files(struct fw_cfg *fw_cfg, uint64_t memory, unsigned cpus, struct error *error)
 {
-    static const uint8_t no_error[7];
     struct builder builder = {.size = 0};
-    put_system(&builder);
-    for (unsigned i = 0; i < cpus; i++)
-        put_processor(&builder, i);
-    put_memory(&builder, memory);
-    put(&builder, BOOT_INFORMATION, 0x2000, no_error, sizeof(no_error), NULL);
-    put(&builder, END_OF_TABLE, 0x7f00, "", 0, NULL);
-    if (builder.full)
-        return error_set(error, "the SMBIOS tables have no room in %zu bytes",
-                         sizeof(builder.data));
+    if (!make_tables(&builder, memory, cpus, error))
+        return false;
+    struct entry_point entry = make_entry_point(&builder, 0);
     return (fw_cfg_add_file(fw_cfg, "etc/smbios/smbios-tables", builder.data, builder.size) &&
-            add_entry_point(fw_cfg, &builder)) ||
+            fw_cfg_add_file(fw_cfg, "etc/smbios/smbios-anchor", &entry, sizeof(entry))) ||
            error_set(error, "no memory for the guest's SMBIOS tables");
+}
+
+bool smbios_write_tables(struct phys_map *phys, uint64_t memory, unsigned cpus, struct error *error)
+{
+    struct builder builder = {.size = 0};
+    if (!make_tables(&builder, memory, cpus, error))
+        return false;
+    const gpa_t tables = align_up(SMBIOS_BASE + sizeof(struct entry_point), 16);
+    struct entry_point entry = make_entry_point(&builder, tables);
+    return (phys_write(phys, SMBIOS_BASE, &entry, sizeof(entry)) &&
+            phys_write(phys, tables, builder.data, builder.size)) ||
+           error_set(error, "the guest has no memory at %#llx for its SMBIOS tables", SMBIOS_BASE);
 }

@@ -15,6 +15,7 @@
 #include "machine/gdb.h"
 #include "machine/memory_map.h"
 #include "machine/report.h"
+#include "machine/smbios.h"
 #include "machine/vcpu.h"
 #include "mmu/phys.h"
 
@@ -118,6 +119,7 @@ static bool load_guest(struct vm *vm, struct error *error)
     board_enter_after_firmware(vm->board);
     bus_unlock(vm->bus);
     if (!acpi_write_tables(vm->phys, &vm->acpi, &boot.rsdp, error) ||
+        !smbios_write_tables(vm->phys, vm->config.memory, vm->acpi.cpus, error) ||
         !boot_load(vm->phys, &boot, &entry, error))
         return false;
     boot_enter(vm->cpu, vm->phys, &entry);

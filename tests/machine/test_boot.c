@@ -4,6 +4,7 @@
 #include "machine/acpi.h"
 #include "machine/boot.h"
 #include "machine/memory_map.h"
+#include "machine/smbios.h"
 #include "mmu/phys.h"
 
 #include <criterion/criterion.h>
@@ -424,6 +425,19 @@ static uint8_t sum_of(struct fixture *f, gpa_t table, size_t size)
     for (size_t i = 0; i < size; i++)
         sum = (uint8_t)(sum + guest_word(f, table + i, 1));
     return sum;
+}
+
+Test(smbios, tables_are_where_systems_look)
+{
+    struct fixture f;
+    setup(&f, "", 0);
+    cr_assert(smbios_write_tables(f.phys, 64 * MIB, 1, &f.error), "%s", f.error.text);
+    cr_expect_eq(guest_word(&f, SMBIOS_BASE, 4), 0x5f4d535f, "_SM_");
+    cr_expect_eq(sum_of(&f, SMBIOS_BASE, 31), 0);
+    cr_expect_eq(sum_of(&f, SMBIOS_BASE + 16, 15), 0);
+    cr_expect_eq(guest_word(&f, guest_word(&f, SMBIOS_BASE + 24, 4), 1), 1,
+                 "the system comes first");
+    teardown(&f);
 }
 
 Test(acpi, tables_are_sound_and_linked)
