@@ -1,7 +1,7 @@
 #include "jit/cache.h"
 
 #include "host/memory.h"
-#include "jit/x86_64/asm.h"
+#include "jit/operands.h"
 
 bool jit_has_room(const struct jit *jit)
 {
@@ -128,9 +128,11 @@ void jit_block_dropped(struct cpu *cpu, struct block *block)
         unlink_from_target(link);
     }
     for (unsigned i = 0; i < ARRAY_SIZE(translation->indirect); i++) {
-        struct assembler a = {translation->indirect[i]};
-        if (a.p)
+        struct assembler a = jit_assembler(jit, translation->indirect[i]);
+        if (a.p) {
             asm_patch(asm_jmp(&a), jit->thunks.miss - jit->to_exec);
+            asm_record(&a, a.p, JIT_INDIRECT_REST, ASM_DATA);
+        }
     }
     block->translation = NULL;
 }
@@ -140,6 +142,7 @@ static void select_part(struct jit *jit, unsigned generation)
     jit->entered = NULL;
     jit->used = jit->thunks_end + generation * jit->part_size;
     jit->end = jit->used + jit->part_size;
+    operands_drop(jit, jit->used);
     jit->records_used = generation * JIT_RECORDS_PART;
     jit->records_end = jit->records_used + JIT_RECORDS_PART;
     jit->links[generation] = NULL;

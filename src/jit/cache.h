@@ -82,6 +82,9 @@ struct jit_site {
 
 #define JIT_RETRY_SIZE 5
 
+/* What a JMP leaves of the CMP and JNE that an indirect entry begins with, in bytes. */
+#define JIT_INDIRECT_REST 4
+
 _Static_assert(sizeof(struct jit_site) == 4, "emitted as an immediate");
 
 /* Where struct cpu's `kept` has T0 and T2. */
@@ -151,6 +154,10 @@ struct jit {
     struct jit_stats stats;
     uint64_t called[DEC_OP_COUNT], slow_paths;
     FILE *perf_map;
+#ifdef DOPPEL_RECORD_OPERANDS
+    uint8_t *operands; /* enum asm_record for each byte of mem */
+    uint64_t operands_checked;
+#endif
 };
 
 #define JIT_RECORDS_SIZE ((size_t)16 << 20)

@@ -65,6 +65,12 @@ struct jit_stats {
 
 const struct jit_stats *jit_stats(const struct cpu *cpu);
 
+#ifdef DOPPEL_RECORD_OPERANDS
+/* Checks the memory operands of what has been emitted (doc/testing.md): aborts where one is not
+ * what its record says. Returns how many there were so far. */
+uint64_t jit_check_operands(const struct cpu *cpu);
+#endif
+
 /* The host code that was entered last, for reports; returns its size. It stays until the CPU runs
  * again. */
 size_t jit_last_code(const struct cpu *cpu, const uint8_t **code);

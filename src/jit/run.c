@@ -4,7 +4,7 @@
 #include "host/features.h"
 #include "host/memory.h"
 #include "host/thread.h"
-#include "jit/cache.h"
+#include "jit/operands.h"
 
 #include <asm/prctl.h>
 #include <errno.h>
@@ -193,6 +193,7 @@ static void destroy(struct cpu *cpu)
     struct jit *jit = cpu->jit;
     if (jit->perf_map)
         fclose(jit->perf_map);
+    operands_destroy(jit);
     codemem_destroy(&jit->mem);
     host_memory_unmap(jit->jump, JIT_JUMP_ENTRIES * sizeof(*jit->jump));
     host_memory_unmap(jit->records, JIT_RECORDS_SIZE);
@@ -231,6 +232,8 @@ bool jit_attach(struct cpu *cpu, const struct jit_config *config, struct error *
     if (!jit->jump || !jit->records)
         return error_set(error, "the host has no memory for the translator's tables");
     if (!codemem_create(&jit->mem, config->code_size ? config->code_size : JIT_CODE_DEFAULT, error))
+        return false;
+    if (!operands_create(jit, error))
         return false;
     if (config->perf_map && !open_perf_map(jit, error))
         return false;

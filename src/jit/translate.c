@@ -1,5 +1,6 @@
 /* From a decoded block to host code. */
 #include "cpu/gates.h"
+#include "jit/operands.h"
 #include "jit/x86_64/emit.h"
 
 #include <unistd.h>
@@ -39,7 +40,7 @@ static void emit_handler(struct emitter *e, const struct interp_insn *in, bool l
     asm_mov_imm32(&e->a, HOST_T0, arena_offset(e, in));
     if (e->jit->config.count_called) {
         asm_mov_imm64(&e->a, HOST_T1, (uintptr_t)&e->jit->called[in->insn.op]);
-        asm_q(&e->a, 0xff, 0, rm_base(HOST_T1, 0)); /* INC */
+        asm_q(&e->a, 0xff, 0, rm_own(HOST_T1, 0)); /* INC */
     }
     if (last) {
         emit_last_handler(e, in);
@@ -60,7 +61,7 @@ static void emit_slow_paths(struct emitter *e)
         asm_patch(slow->from, e->a.p);
         if (e->jit->config.count_called) {
             asm_mov_imm64(&e->a, HOST_T1, (uintptr_t)&e->jit->slow_paths);
-            asm_q(&e->a, 0xff, 0, rm_base(HOST_T1, 0)); /* INC */
+            asm_q(&e->a, 0xff, 0, rm_own(HOST_T1, 0)); /* INC */
         }
         emit_fip(e, slow->fip);
         if (!e->plain) {
@@ -200,7 +201,7 @@ struct translation *jit_translate(struct cpu *cpu, struct block *block, bool pla
         return NULL;
     struct emitter e;
     memset(&e, 0, offsetof(struct emitter, live));
-    e.a.p = jit->mem.write + jit->used;
+    e.a = jit_assembler(jit, jit->mem.write + jit->used);
     e.cpu = cpu;
     e.jit = jit;
     e.block = block;

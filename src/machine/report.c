@@ -157,6 +157,9 @@ static void report_translator(const struct cpu *cpu, FILE *out, bool json)
         {"left_by_miss", stats->exits[JIT_EXIT_MISS]},
         {"left_by_link", stats->exits[JIT_EXIT_LINK]},
         {"left_by_request", stats->exits[JIT_EXIT_REQUEST]},
+#ifdef DOPPEL_RECORD_OPERANDS
+        {"operands_checked", jit_check_operands(cpu)},
+#endif
     };
     print_counters(counters, ARRAY_SIZE(counters), out, json);
     if (!json)

@@ -26,15 +26,27 @@ enum host_reg {
 
 struct assembler {
     uint8_t *p;
+#ifdef DOPPEL_RECORD_OPERANDS
+    ptrdiff_t to_record; /* from a byte of code to its record (jit/operands.h) */
+#endif
 };
 
-enum asm_rm_kind { RM_REG, RM_BASE, RM_CPU };
+/* What a register or memory operand is. The memory primitive alone makes RM_GUEST. */
+enum asm_rm_kind {
+    RM_REG,
+    RM_CPU,     /* a field of struct cpu */
+    RM_GUEST,   /* the guest's memory */
+    RM_STRING,  /* the guest's memory, of REP MOVS and REP STOS */
+    RM_STACK,   /* the TLB, or the room below it */
+    RM_OWN,     /* the translator's tables: jumps, decoded instructions, counters */
+    RM_ADDRESS, /* LEA's: nothing is accessed */
+};
 
 /* What ModRM.rm names. This and struct asm_op fit in a register each. */
 struct asm_rm {
     uint8_t kind; /* enum asm_rm_kind */
-    uint8_t reg;  /* RM_REG: it; RM_BASE: the base */
-    int32_t disp; /* RM_BASE; RM_CPU: offset in struct cpu */
+    uint8_t reg;  /* RM_REG: it; RM_CPU: 0; others: the base */
+    int32_t disp; /* RM_CPU: offset in struct cpu */
 };
 
 static inline struct asm_rm rm_reg(unsigned reg)
@@ -42,9 +54,10 @@ static inline struct asm_rm rm_reg(unsigned reg)
     return (struct asm_rm){RM_REG, (uint8_t)reg, 0};
 }
 
-static inline struct asm_rm rm_base(unsigned base, int32_t disp)
+/* A field of an entry of the jump table or a decoded instruction, or a counter. */
+static inline struct asm_rm rm_own(unsigned base, int32_t disp)
 {
-    return (struct asm_rm){RM_BASE, (uint8_t)base, disp};
+    return (struct asm_rm){RM_OWN, (uint8_t)base, disp};
 }
 
 static inline struct asm_rm rm_cpu(size_t offset)
@@ -70,31 +83,65 @@ struct asm_op {
     bool byte : 1; /* registers are bytes: SPL to DIL, never AH to BH */
 };
 
+/* What each byte of the code cache is, for a build that records it; ASM_OPERAND and a kind of
+ * memory operand at its ModRM byte, or the opcode of a string instruction. */
+enum asm_record { ASM_NOTHING, ASM_CODE, ASM_DATA, ASM_OPERAND };
+
+static inline void asm_record(struct assembler *a, uint8_t *at, size_t size, unsigned record)
+{
+#ifdef DOPPEL_RECORD_OPERANDS
+    memset(at + a->to_record, (int)record, size);
+#else
+    (void)a, (void)at, (void)size, (void)record;
+#endif
+}
+
 static inline void asm_8(struct assembler *a, unsigned byte)
 {
+    asm_record(a, a->p, 1, ASM_CODE);
     *a->p++ = (uint8_t)byte;
 }
 
 static inline void asm_32(struct assembler *a, uint32_t value)
 {
+    asm_record(a, a->p, 4, ASM_CODE);
     memcpy(a->p, &value, 4);
     a->p += 4;
 }
 
 static inline void asm_64(struct assembler *a, uint64_t value)
 {
+    asm_record(a, a->p, 8, ASM_CODE);
     memcpy(a->p, &value, 8);
     a->p += 8;
 }
 
 static inline void asm_imm(struct assembler *a, uint64_t value, unsigned size)
 {
+    asm_record(a, a->p, size, ASM_CODE);
     memcpy(a->p, &value, 8);
+    a->p += size;
+}
+
+/* An instruction without a memory operand. */
+static inline void asm_bytes(struct assembler *a, const void *bytes, size_t size)
+{
+    asm_record(a, a->p, size, ASM_CODE);
+    memcpy(a->p, bytes, size);
+    a->p += size;
+}
+
+/* What is never executed. */
+static inline void asm_data(struct assembler *a, const void *bytes, size_t size)
+{
+    asm_record(a, a->p, size, ASM_DATA);
+    memcpy(a->p, bytes, size);
     a->p += size;
 }
 
 static inline void asm_modrm(struct assembler *a, unsigned reg, struct asm_rm rm)
 {
+    uint8_t *modrm = a->p;
     reg = (reg & 7) << 3;
     if (rm.kind == RM_REG) {
         asm_8(a, 0xc0 | reg | (rm.reg & 7));
@@ -114,13 +161,14 @@ static inline void asm_modrm(struct assembler *a, unsigned reg, struct asm_rm rm
         else if (mod)
             asm_32(a, (uint32_t)rm.disp);
     }
+    if (rm.kind != RM_REG)
+        asm_record(a, modrm, 1, ASM_OPERAND + rm.kind);
 }
 
 static inline void asm_rex(struct assembler *a, struct asm_op op, unsigned reg, unsigned index,
                            struct asm_rm rm)
 {
-    unsigned base = rm.kind == RM_CPU ? 0 : rm.reg;
-    unsigned rex = op.w << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+    unsigned rex = op.w << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | rm.reg >> 3;
     bool low_byte = op.byte && (reg >= 4 || (rm.kind == RM_REG && rm.reg >= 4));
     if (rex || low_byte)
         asm_8(a, 0x40 | rex);
@@ -163,16 +211,15 @@ static inline void asm_insn(struct assembler *a, struct asm_op op, unsigned reg,
 static inline void asm_vex(struct assembler *a, struct asm_op op, unsigned l, unsigned reg,
                            unsigned vvvv, struct asm_rm rm)
 {
-    unsigned base = rm.kind == RM_CPU ? 0 : rm.reg;
     unsigned last = (~vvvv & 15) << 3 | l << 2 | op.pp;
     if (rm.kind == RM_CPU)
         asm_8(a, 0x65);
-    if (op.map == DEC_MAP_0F && !op.w && base < 8) {
+    if (op.map == DEC_MAP_0F && !op.w && rm.reg < 8) {
         asm_8(a, 0xc5);
         asm_8(a, (reg < 8) << 7 | last);
     } else {
         asm_8(a, 0xc4);
-        asm_8(a, (reg < 8) << 7 | 1 << 6 | (base < 8) << 5 | op.map);
+        asm_8(a, (reg < 8) << 7 | 1 << 6 | (rm.reg < 8) << 5 | op.map);
         asm_8(a, op.w << 7 | last);
     }
     asm_8(a, op.opcode);
@@ -236,7 +283,7 @@ static inline void asm_lea(struct assembler *a, bool wide, unsigned dst, unsigne
     asm_8(a, 0x8d);
     unsigned reg = (dst & 7) << 3;
     if (has_base && !has_index) {
-        asm_modrm(a, dst, rm_base(base, disp));
+        asm_modrm(a, dst, (struct asm_rm){RM_ADDRESS, (uint8_t)base, disp});
         return;
     }
     unsigned mod = 0x80;
@@ -245,6 +292,7 @@ static inline void asm_lea(struct assembler *a, bool wide, unsigned dst, unsigne
     else if (disp == (int8_t)disp)
         mod = 0x40;
     asm_8(a, mod | reg | 4);
+    asm_record(a, a->p - 1, 1, ASM_OPERAND + RM_ADDRESS);
     asm_8(a, (unsigned)__builtin_ctz(has_index ? scale : 1) << 6 |
                  (has_index ? index & 7 : 4) << 3 | (has_base ? base & 7 : 5));
     if (mod == 0x40)
@@ -259,6 +307,7 @@ static inline void asm_tlb_q(struct assembler *a, unsigned opcode, unsigned reg,
     asm_8(a, 0x4a | (reg >> 3) << 2);
     asm_8(a, opcode);
     asm_8(a, (disp ? 0x44 : 0x04) | (reg & 7) << 3);
+    asm_record(a, a->p - 1, 1, ASM_OPERAND + RM_STACK);
     asm_8(a, (HOST_T1 & 7) << 3 | HOST_RSP);
     if (disp)
         asm_8(a, disp);

@@ -65,8 +65,7 @@ void emit_encoded(struct emitter *e, const struct dec_insn *insn, const struct e
         [FIELD_VVVV] = again->vvvv,
     };
     if (!again->has_modrm) {
-        memcpy(e->a.p, host->bytes, host->length);
-        e->a.p += host->length;
+        asm_bytes(&e->a, host->bytes, host->length);
         return;
     }
     for (unsigned i = 0; i < insn->operand_count; i++) {

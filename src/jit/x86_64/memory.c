@@ -116,8 +116,7 @@ void emit_tlb_index(struct assembler *a, bool bmi2, unsigned reg)
 {
     if (bmi2) { /* RORX T1, reg, 7 */
         const uint8_t rorx[] = {0xc4, 0x43, 0xfb, 0xf0, 0xd0 | (reg & 7), PAGE_SHIFT - 5};
-        memcpy(a->p, rorx, sizeof(rorx));
-        a->p += sizeof(rorx);
+        asm_bytes(a, rorx, sizeof(rorx));
     } else {
         asm_mov(a, HOST_T1, reg);
         asm_q(a, 0xc1, 5, rm_reg(HOST_T1)); /* SHR */
@@ -168,8 +167,7 @@ void emit_refill_paths(struct emitter *e)
         asm_patch(asm_call(a),
                   e->jit->thunks.refill[path->kind][path->site.second] - e->jit->to_exec);
         asm_patch(asm_jmp(a), path->retry);
-        memcpy(a->p, &path->site, sizeof(path->site));
-        a->p += sizeof(path->site);
+        asm_data(a, &path->site, sizeof(path->site));
     }
 }
 
@@ -198,6 +196,11 @@ static void emit_address(struct emitter *e, const struct address *address, unsig
     asm_lea(&e->a, true, dst, dst, HOST_T1, 1, 0);
 }
 
+static struct asm_rm rm_guest(unsigned base, int32_t disp)
+{
+    return (struct asm_rm){RM_GUEST, (uint8_t)base, disp};
+}
+
 static struct asm_rm emit_access(struct emitter *e, const struct address *address, unsigned size,
                                  bool write)
 {
@@ -212,7 +215,7 @@ static struct asm_rm emit_access(struct emitter *e, const struct address *addres
             pointer->next = access->next;
             if (access->next == GROUP_NONE)
                 pointer->group = GROUP_NONE;
-            return rm_base(pointer_regs[i], disp);
+            return rm_guest(pointer_regs[i], disp);
         }
     }
     clobber_host_flags(e, live_before(e));
@@ -225,7 +228,7 @@ static struct asm_rm emit_access(struct emitter *e, const struct address *addres
     if (!again) {
         emit_address(e, address, reg, 0);
         emit_check(e, reg, size, write ? REFILL_WRITE : REFILL_READ, !write);
-        return rm_base(reg, 0);
+        return rm_guest(reg, 0);
     }
     const struct group *group = &e->groups.group[access->group];
     int32_t in_span = (int32_t)(access->offset - group->start);
@@ -236,7 +239,7 @@ static struct asm_rm emit_access(struct emitter *e, const struct address *addres
                              : REFILL_READ_TO_WRITE,
                group->may_bounce);
     e->pointer[chosen] = (struct pointer){.group = access->group, .next = access->next};
-    return rm_base(reg, in_span);
+    return rm_guest(reg, in_span);
 }
 
 /* The handler raises #GP(0) for a misaligned operand. Guest and host pages are aligned alike. */

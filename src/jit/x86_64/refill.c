@@ -27,7 +27,7 @@ static void emit_refill(struct cpu *cpu, struct assembler *a, enum refill_kind k
     restore_address(a, kind, reg);
     for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
         asm_store(a, place(i), kept[i]);
-    asm_load(a, HOST_RCX, rm_base(HOST_RSP, 0));
+    asm_load(a, HOST_RCX, (struct asm_rm){RM_STACK, HOST_RSP, 0});
     asm_mov_imm64(a, HOST_RDI, (uintptr_t)cpu);
     asm_mov(a, HOST_RSI, reg);
     asm_mov_imm32(a, HOST_RDX, kind);

@@ -54,6 +54,7 @@ static void emit_rep(struct assembler *a, bool moves, unsigned shift)
     if (shift == 3)
         asm_8(a, 0x48);
     asm_8(a, (moves ? 0xa4 : 0xaa) | (shift != 0));
+    asm_record(a, a->p - 1, 1, ASM_OPERAND + RM_STRING);
 }
 
 /* Leaves RCX not zero where the handler is to go on. */

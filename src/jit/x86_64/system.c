@@ -159,12 +159,12 @@ static bool emit_read_control(struct emitter *e, const struct dec_insn *insn)
     return false;
 }
 
-/* LFENCE, MFENCE, SFENCE: the host's own. */
+/* LFENCE, MFENCE, SFENCE: the host's own, with ModRM.rm as the manual has it. */
 static bool emit_fence(struct emitter *e, const struct dec_insn *insn)
 {
     asm_8(&e->a, 0x0f);
     asm_8(&e->a, 0xae);
-    asm_8(&e->a, insn->modrm);
+    asm_8(&e->a, insn->modrm & 0xf8);
     return true;
 }
 

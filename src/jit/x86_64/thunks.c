@@ -1,6 +1,5 @@
 /* Code that all translations share: the ways in and out, calls of interpreter handlers, lookup. */
-#include "jit/cache.h"
-#include "jit/x86_64/asm.h"
+#include "jit/operands.h"
 #include "jit/x86_64/emit.h"
 
 #define CLEARED_STATUS (~(uint32_t)FLAGS_STATUS)
@@ -160,14 +159,14 @@ static void call_handler(struct cpu *cpu, struct assembler *a, bool status_in)
         status_to_rflags(a);
     asm_mov_imm64(a, HOST_RSI, (uintptr_t)arena);
     asm_q(a, 0x01, HOST_T0, rm_reg(HOST_RSI));
-    asm_movzx(a, true, HOST_RCX, rm_base(HOST_RSI, offsetof(struct interp_insn, offset)));
+    asm_movzx(a, true, HOST_RCX, rm_own(HOST_RSI, offsetof(struct interp_insn, offset)));
     asm_q(a, 0x03, HOST_RCX, RM_FIELD(code_page));
     asm_store(a, RM_FIELD(rip), HOST_RCX);
-    asm_movzx(a, false, HOST_RDX, rm_base(HOST_RSI, offsetof(struct interp_insn, insn.length)));
+    asm_movzx(a, false, HOST_RDX, rm_own(HOST_RSI, offsetof(struct interp_insn, insn.length)));
     asm_q(a, 0x01, HOST_RDX, rm_reg(HOST_RCX));
     /* Outside 64-bit mode RIP wraps at 4 GiB. */
     asm_insn(a, (struct asm_op){.opcode = 0x80}, ALU_CMP,
-             rm_base(HOST_RSI, offsetof(struct interp_insn, insn.mode)));
+             rm_own(HOST_RSI, offsetof(struct interp_insn, insn.mode)));
     asm_8(a, DEC_MODE_64);
     asm_8(a, 0x74); /* JE over */
     asm_8(a, 2);
@@ -175,7 +174,7 @@ static void call_handler(struct cpu *cpu, struct assembler *a, bool status_in)
     asm_store(a, RM_FIELD(next_rip), HOST_RCX);
     asm_mov_imm64(a, HOST_RDI, (uintptr_t)cpu);
     to_stack(a);
-    asm_l(a, 0xff, 2, rm_base(HOST_RSI, offsetof(struct interp_insn, handler)));
+    asm_l(a, 0xff, 2, rm_own(HOST_RSI, offsetof(struct interp_insn, handler)));
 }
 
 static uint8_t *cmp_leave(struct assembler *a)
@@ -230,16 +229,16 @@ static void emit_lookup(struct assembler *a)
     asm_alu_imm32(a, false, ALU_AND, HOST_T2, JIT_JUMP_ENTRIES - 1);
     asm_shift(a, true, HOST_T2, 5);
     asm_q(a, 0x03, HOST_T2, RM_FIELD(jump_table));
-    asm_l(a, 0xff, 4, rm_base(HOST_T2, offsetof(struct jit_jump, code)));
+    asm_l(a, 0xff, 4, rm_own(HOST_T2, offsetof(struct jit_jump, code)));
 }
 
 static void emit_second(struct cpu *cpu, struct assembler *a)
 {
     asm_q(a, 0x83, 6, rm_reg(HOST_T2)); /* XOR */
     asm_8(a, sizeof(struct jit_jump));
-    asm_q(a, 0x3b, HOST_T0, rm_base(HOST_T2, offsetof(struct jit_jump, va))); /* CMP */
+    asm_q(a, 0x3b, HOST_T0, rm_own(HOST_T2, offsetof(struct jit_jump, va))); /* CMP */
     asm_patch(asm_jcc(a, 5), cpu->jit->thunks.miss - cpu->jit->to_exec);
-    asm_l(a, 0xff, 4, rm_base(HOST_T2, offsetof(struct jit_jump, code)));
+    asm_l(a, 0xff, 4, rm_own(HOST_T2, offsetof(struct jit_jump, code)));
 }
 
 static void emit_miss(struct cpu *cpu, struct assembler *a)
@@ -297,7 +296,7 @@ void jit_emit_thunks(struct cpu *cpu)
 {
     struct jit *jit = cpu->jit;
     struct jit_thunks *thunks = &jit->thunks;
-    struct assembler assembler = {jit->mem.write}, *a = &assembler;
+    struct assembler assembler = jit_assembler(jit, jit->mem.write), *a = &assembler;
 #define HERE ((const uint8_t *)(a->p + jit->to_exec))
     thunks->enter = (struct jit_left(*)(struct cpu *, const uint8_t *))(uintptr_t)HERE;
     emit_enter(a);
@@ -337,12 +336,12 @@ void jit_emit_thunks(struct cpu *cpu)
  * context has its address, the entry beside it is not for this one either, or has gone stale. */
 void jit_emit_indirect_entry(struct jit *jit, struct translation *target, bool global)
 {
-    struct assembler assembler = {jit->mem.write + jit->used}, *a = &assembler;
+    struct assembler assembler = jit_assembler(jit, jit->mem.write + jit->used), *a = &assembler;
     const uint8_t *miss = jit->thunks.miss - jit->to_exec;
     target->indirect[global] = a->p;
-    asm_q(a, 0x3b, HOST_T0, rm_base(HOST_T2, offsetof(struct jit_jump, va)));
+    asm_q(a, 0x3b, HOST_T0, rm_own(HOST_T2, offsetof(struct jit_jump, va)));
     asm_patch(asm_jcc(a, 5), jit->thunks.second - jit->to_exec);
-    asm_load(a, HOST_T2, rm_base(HOST_T2, offsetof(struct jit_jump, context)));
+    asm_load(a, HOST_T2, rm_own(HOST_T2, offsetof(struct jit_jump, context)));
     asm_q(a, 0x3b, HOST_T2, global ? RM_FIELD(requests) : RM_FIELD(context));
     asm_patch(asm_jcc(a, 5), miss);
     asm_lea(a, true, HOST_T0, HOST_T0, DEC_NO_REG, 1, -(int32_t)target->offset);

@@ -142,8 +142,7 @@ static bool emit_control(struct emitter *e, const struct interp_insn *in)
         return true;
     case DEC_OP_EMMS:
         need_fx(e);
-        memcpy(e->a.p, emms, sizeof(emms));
-        e->a.p += sizeof(emms);
+        asm_bytes(&e->a, emms, sizeof(emms));
         return true;
     case DEC_OP_FWAIT: /* no exception is pending */
     case DEC_OP_FNOP:
