@@ -83,7 +83,7 @@ class Guest:
         self.type(f"{command}; echo END''MARK")
         text = self.read_text(rb"\r?\nENDMARK\r?\n", COMMAND_SECONDS)
         self.read_until(PROMPT, COMMAND_SECONDS)
-        return text.split("END''MARK\n", 1)[-1].replace("\nENDMARK\n", "")
+        return re.sub(r"\n?ENDMARK\n", "", text.split("END''MARK\n", 1)[-1])
 
     def end(self, why):
         """Waits for the guest to end by itself, with success."""
