@@ -26,7 +26,7 @@ enum { TSC_STABLE = 1, GUEST_STOPPED = 2 };
 static void write_page(struct cpu *cpu, unsigned flags)
 {
     const gpa_t gpa = cpu->msr.pvclock_system_time & ~(uint64_t)ENABLE;
-    uint8_t page[PAGE_BYTES] = {0}, old[PAGE_BYTES];
+    uint8_t page[PAGE_BYTES] = {0}, old[PAGE_BYTES] = {0};
     phys_read(cpu->phys, gpa, old, sizeof(old));
     uint32_t version = ((uint32_t)load_le(old + PAGE_VERSION, 4) | 1) + 1;
     store_le(page + PAGE_VERSION, version, 4);
