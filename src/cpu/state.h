@@ -304,8 +304,8 @@ struct cpu {
     uint64_t physical_mask; /* of every address that leaves the CPU: without bit 20 under A20M# */
     struct msrs msr;
 
-    /* A copy of what translated code reads across the end of a page. */
-    uint8_t bounce[3 * BOUNCE_ALIGN + BOUNCE_MAX] __attribute__((aligned(BOUNCE_ALIGN)));
+    /* Copies of what translated code reads across the end of a page, for either of its pointers. */
+    uint8_t bounce[2][3 * BOUNCE_ALIGN + BOUNCE_MAX] __attribute__((aligned(BOUNCE_ALIGN)));
 
     union vec vec[16] __attribute__((aligned(64)));
     struct fx_image fx;

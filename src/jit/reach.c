@@ -30,7 +30,7 @@ const uint8_t *jit_reach(struct cpu *cpu, gva_t va, enum refill_kind kind, const
     if (mmu_refill(cpu, va, (enum mmu_refill)wanted[kind]))
         return NULL;
     /* Misaligned operands are to be noticed here, too. */
-    uint8_t *bounce = cpu->bounce + BOUNCE_ALIGN + va % BOUNCE_ALIGN;
+    uint8_t *bounce = cpu->bounce[site.second] + BOUNCE_ALIGN + va % BOUNCE_ALIGN;
     if (!site.may_bounce || !mmu_read_across(cpu, va, bounce, site.last + 1u))
         return find_plain(cpu, site.offset);
     cpu->kept[site.second ? JIT_KEPT_T2 : JIT_KEPT_T0] = (uintptr_t)bounce;

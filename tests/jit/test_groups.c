@@ -16,6 +16,13 @@ static void begin(struct guest *guest, const void *code, size_t size)
     guest_start(guest, GUEST_CODE);
 }
 
+/* From the start, with what the TLB has. */
+static void start_again(struct guest *guest)
+{
+    guest->cpu->halted = false;
+    guest->cpu->rip = GUEST_CODE;
+}
+
 static uint64_t datum(struct guest *guest, gva_t va)
 {
     uint64_t value;
@@ -33,12 +40,34 @@ Test(jit_groups, reads_across_pages)
     begin(&guest, code, sizeof(code));
     for (unsigned i = 0; i < 2 * 32; i++) {
         gva_t va = SECOND_PAGE - 28 + i % 32;
-        guest_start(&guest, GUEST_CODE);
+        start_again(&guest);
         guest.cpu->gpr[REG_RSI] = va;
         cr_assert_eq(cpu_run(guest.cpu), CPU_EXIT_HALT);
         cr_assert_eq(guest.cpu->gpr[REG_RAX], datum(&guest, va));
         cr_assert_eq(guest.cpu->gpr[REG_RBX], datum(&guest, va + 8));
         cr_assert_eq(guest.cpu->gpr[REG_RCX], datum(&guest, va + 16));
+    }
+    guest_destroy(&guest);
+}
+
+/* mov rax, [rsi]; mov rbx, [rdi]; mov rcx, [rsi + 8]; mov rdx, [rdi + 8]; hlt: two groups by turns,
+ * each across the end of a page. */
+Test(jit_groups, two_groups_across_pages)
+{
+    static const uint8_t code[] = {0x48, 0x8b, 0x06, 0x48, 0x8b, 0x1f, 0x48, 0x8b,
+                                   0x4e, 8,    0x48, 0x8b, 0x57, 8,    0xf4};
+    struct guest guest;
+    begin(&guest, code, sizeof(code));
+    for (unsigned i = 0; i < 2 * 15 * 15; i++) {
+        gva_t first = SECOND_PAGE - 1 - i % 15, second = GUEST_READ_ONLY - 1 - i / 15 % 15;
+        start_again(&guest);
+        guest.cpu->gpr[REG_RSI] = first;
+        guest.cpu->gpr[REG_RDI] = second;
+        cr_assert_eq(cpu_run(guest.cpu), CPU_EXIT_HALT);
+        cr_assert_eq(guest.cpu->gpr[REG_RAX], datum(&guest, first));
+        cr_assert_eq(guest.cpu->gpr[REG_RBX], datum(&guest, second));
+        cr_assert_eq(guest.cpu->gpr[REG_RCX], datum(&guest, first + 8));
+        cr_assert_eq(guest.cpu->gpr[REG_RDX], datum(&guest, second + 8));
     }
     guest_destroy(&guest);
 }
@@ -51,7 +80,7 @@ Test(jit_groups, store_between_reads_across_pages)
     begin(&guest, code, sizeof(code));
     for (unsigned i = 0; i < 2 * 16; i++) {
         gva_t va = SECOND_PAGE - 16 + i % 16;
-        guest_start(&guest, GUEST_CODE);
+        start_again(&guest);
         guest.cpu->gpr[REG_RSI] = va;
         guest.cpu->gpr[REG_RDI] = va + 8;
         guest.cpu->gpr[REG_RBX] = 0x123456789abcdef0 + i;
