@@ -107,8 +107,9 @@ static uint64_t random_address(struct random *random, const struct program *prog
 {
     if (random_chance(random, 2))
         return program->data_base + AREA_WRITABLE + random_below(random, AREA_SIZE - AREA_WRITABLE);
-    if (random_chance(random, 20)) /* across the border */
-        return program->data_base + PAGE_SIZE - random_below(random, 16);
+    if (random_chance(random, 20)) /* across a border */
+        return program->data_base + PAGE_SIZE * (1 + random_below(random, 2)) -
+               random_below(random, 16);
     return program->data_base + random_below(random, AREA_WRITABLE - 64);
 }
 
@@ -297,6 +298,32 @@ static void append_patch(struct random *random, struct program *program)
     append(program, add_imm, sizeof(add_imm));
 }
 
+/* Loads, stores and additions off two bases by turns: what the translator checks once for all. */
+static void append_accesses(struct random *random, struct program *program)
+{
+    static const uint8_t opcodes[] = {0x8b, 0x8b, 0x8b, 0x03, 0x89, 0x01};
+    unsigned count = 2 + random_below(random, 7);
+    append_mov(program, REG_RSI, -random_address(random, program));
+    append_mov(program, REG_RDI, -random_address(random, program));
+    append(program, "\x48\xf7\xde\x48\xf7\xdf", 6); /* neg rsi; neg rdi: not known beforehand */
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t code[5], *p = code;
+        unsigned reg = random_below(random, 4),
+                 base = random_chance(random, 50) ? REG_RSI : REG_RDI;
+        if (program->has_vectors && random_chance(random, 40)) {
+            *p++ = 0x0f; /* MOVUPS */
+            *p++ = random_chance(random, 70) ? 0x10 : 0x11;
+        } else {
+            if (program->mode == DEC_MODE_64 && random_chance(random, 70))
+                *p++ = 0x48;
+            *p++ = opcodes[random_below(random, ARRAY_SIZE(opcodes))];
+        }
+        *p++ = (uint8_t)(0x40 | reg << 3 | base); /* [base + disp8] */
+        *p++ = (uint8_t)(random_below(random, 96) - 32);
+        append(program, code, (unsigned)(p - code));
+    }
+}
+
 static unsigned mov_size(const struct program *program)
 {
     return program->mode == DEC_MODE_64 ? 10 : 5;
@@ -358,6 +385,8 @@ void program_generate(struct random *random, struct program *program)
             append_branch(random, program);
         else if (program->patches && random_chance(random, 5))
             append_patch(random, program);
+        else if (random_chance(random, 8))
+            append_accesses(random, program);
         else
             append_random_insn(random, program);
     }
